@@ -1,0 +1,306 @@
+package mfa
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed-f4994bf1/mfa/vault"
+)
+
+// Settings are what a signed-in user may do to the own account. All but
+// Overview and Confirm want a second factor proven within five minutes, or the
+// first factor while nothing is set up; else they return a *StepUpError.
+type Settings struct {
+	g *Guard
+	s *Session
+}
+
+// Settings returns those of the session's user.
+func (g *Guard) Settings(s *Session) *Settings { return &Settings{g, s} }
+
+// A FactorInfo is what may be shown of a factor.
+type FactorInfo struct {
+	ID       string
+	Kind     Kind
+	Name     string
+	Hint     string
+	Added    time.Time
+	LastUsed time.Time // zero: never
+	Traits   Traits    // zero for a kind that is not configured
+	Disabled bool      // 100 failures in a row ended it: to be enrolled again
+	Left     int       // of a set of recovery codes
+}
+
+func (g *Guard) info(f vault.Factor) FactorInfo {
+	i := FactorInfo{
+		ID: f.ID, Kind: f.Kind, Name: f.Name, Added: f.Added, LastUsed: f.LastUsed, Disabled: f.Disabled,
+	}
+	if m := g.methods[f.Kind]; m != nil {
+		i.Traits, i.Hint = m.Traits(), hint(m, f)
+		if c, ok := m.(Counted); ok {
+			i.Left = c.Left(f)
+		}
+	}
+	return i
+}
+
+// An Advice is shown to a user until it is followed.
+type Advice string
+
+const (
+	AdviceRequired     Advice = "required"      // must be set up by Policy.From
+	AdviceRecommended  Advice = "recommended"   // should be set up
+	AdviceMoreMethods  Advice = "more-methods"  // a second one, so that losing one does not lock out
+	AdviceCodesLow     Advice = "codes-low"     // make new recovery codes
+	AdviceCodesUsedUp  Advice = "codes-used-up" // the same, now
+	AdviceFactorEnded  Advice = "factor-ended"  // a factor was disabled: enrol it again
+	defaultMethodCount        = 2
+)
+
+// An Overview is what one user has.
+type Overview struct {
+	User       User
+	Factors    []FactorInfo // oldest first
+	BackupLeft int          // recovery codes
+	Available  []Kind       // that can be enrolled now
+	Advice     []Advice
+	LockedFor  time.Duration // until the next typed answer is looked at; 0: now
+	Exempt     []By          // the first factors that pass alone
+	Err        error         // this user could not be read; the rest is empty
+}
+
+// Enabled reports whether anything is set up.
+func (o *Overview) Enabled() bool { return len(o.Factors) > 0 }
+
+func (g *Guard) overview(ctx context.Context, userID string) (*Overview, error) {
+	u, err := g.user(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	usable := g.usable(ctx, u)
+	return vault.Read(ctx, g.vault, userID, func(a *vault.Account) (*Overview, error) {
+		o := &Overview{User: u, LockedFor: a.Tries().Wait}
+		for _, f := range a.Factors() {
+			o.Factors = append(o.Factors, g.info(f))
+		}
+		standing := g.standing(a)
+		for _, m := range usable {
+			if m.Traits().Recovery && standing > 0 || !m.Traits().Recovery && u.Policy.offers(m.Kind()) {
+				o.Available = append(o.Available, m.Kind())
+			}
+		}
+		if u.Policy.Demand == Exempt {
+			o.Exempt = slices.Clone(u.Policy.ExemptBy)
+		}
+		left, codes := g.left(a)
+		o.BackupLeft = left
+		o.Advice = advise(u.Policy, o.Factors, standing, left, codes)
+		return o, nil
+	})
+}
+
+func advise(p Policy, fs []FactorInfo, standing, left int, codes bool) []Advice {
+	var as []Advice
+	want := p.Methods
+	if want <= 0 {
+		want = defaultMethodCount
+	}
+	switch {
+	case standing == 0 && p.Demand == Required:
+		as = append(as, AdviceRequired)
+	case standing == 0 && p.Demand == Recommended:
+		as = append(as, AdviceRecommended)
+	case standing > 0 && standing < want:
+		as = append(as, AdviceMoreMethods)
+	}
+	switch {
+	case codes && left == 0:
+		as = append(as, AdviceCodesUsedUp)
+	case codes && left <= lowCodes:
+		as = append(as, AdviceCodesLow)
+	}
+	if slices.ContainsFunc(fs, func(f FactorInfo) bool { return f.Disabled }) {
+		as = append(as, AdviceFactorEnded)
+	}
+	return as
+}
+
+// Overview returns what the user has now.
+func (s *Settings) Overview(ctx context.Context) (*Overview, error) {
+	return s.g.overview(ctx, s.s.user)
+}
+
+// change runs a change that the session must be fresh enough for.
+func change[T any](ctx context.Context, s *Settings, u User, f func(*vault.Account) (T, error)) (T, error) {
+	usable := s.g.usable(ctx, u)
+	return vault.Update(ctx, s.g.vault, s.s.user, func(a *vault.Account) (T, error) {
+		var zero T
+		by, err := s.g.authorize(a, s.s, u, usable)
+		if err != nil {
+			return zero, err
+		}
+		t, err := f(a)
+		if err == nil && by != nil && s.g.methods[by.Kind].Traits().Recovery {
+			s.g.tell(a, u, Event{Type: EventRecoveryChange, Kind: by.Kind, FactorID: by.FactorID})
+		}
+		return t, err
+	})
+}
+
+// Enroll begins an enrolment, which Confirm of the same session completes
+// within ten minutes. An active one counts at once: recovery codes, of which
+// the old set dies. An *EffectError says that the enrolment stands, but its
+// code could not be sent.
+func (s *Settings) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error) {
+	g := s.g
+	u, m, err := g.enrolling(ctx, s.s.user, n)
+	if err != nil {
+		return nil, err
+	}
+	e, err := change(ctx, s, u, func(a *vault.Account) (e *Enrollment, err error) {
+		if m.Traits().Recovery {
+			if g.standing(a) == 0 {
+				return nil, vault.Uncounted(ErrNotEnrolled)
+			}
+			e, err = g.recover(ctx, a, u, m, flow(s.s.t.ID))
+		} else {
+			e, err = g.enroll(ctx, a, u, m, n, flow(s.s.t.ID))
+		}
+		if err != nil || !e.Active {
+			return e, err
+		}
+		if !m.Traits().Recovery {
+			g.tell(a, u, Event{Type: EventFactorAdded, Kind: n.Kind, FactorID: e.ID, Name: n.Name})
+		}
+		g.endSessions(a, EventFactorAdded)
+		e.Session, err = s.s.renewed(a, nil)
+		return e, err
+	})
+	if e != nil && e.Active {
+		err = delivered(err)
+	}
+	return e, err
+}
+
+// A Change is what a change of the settings brings with it.
+type Change struct {
+	Session     *Session   // the caller's own, renewed: to be kept in place of the old one
+	Factor      FactorInfo // that was added or removed
+	BackupCodes []Secret   // to be shown once
+}
+
+func (c *Change) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "change of %s %s", c.Factor.Kind, c.Factor.ID)
+}
+
+// Confirm completes an enrolment that this session began. It wants no step-up.
+// With the first factor come recovery codes.
+func (s *Settings) Confirm(ctx context.Context, id string, answer Answer) (*Change, error) {
+	u, m, err := s.g.confirming(ctx, s.s.user, answer)
+	if err != nil {
+		return nil, err
+	}
+	c, err := vault.Update(ctx, s.g.vault, s.s.user, func(a *vault.Account) (*Change, error) {
+		if !s.s.current(a) {
+			return nil, &StepUpError{First: true}
+		}
+		info, codes, err := s.g.confirm(ctx, a, u, m, id, answer, flow(s.s.t.ID))
+		if err != nil {
+			return nil, err
+		}
+		session, err := s.s.renewed(a, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &Change{Session: session, Factor: info, BackupCodes: codes}, nil
+	})
+	return c, delivered(err)
+}
+
+// Rename gives a factor another name. ErrNotFound if the user has none with
+// that ID; ErrArgument if the name is over 64 bytes or not printable.
+func (s *Settings) Rename(ctx context.Context, id, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	u, err := s.g.user(ctx, s.s.user)
+	if err != nil {
+		return err
+	}
+	_, err = change(ctx, s, u, func(a *vault.Account) (struct{}, error) {
+		i := slices.IndexFunc(a.Factors(), func(f vault.Factor) bool { return f.ID == id })
+		if i < 0 {
+			return struct{}{}, ErrNotFound
+		}
+		f := a.Factors()[i]
+		if f.Name == name {
+			return struct{}{}, nil
+		}
+		if _, err := a.Rename(id, name); err != nil {
+			return struct{}{}, err
+		}
+		s.g.tell(a, u, Event{Type: EventFactorRenamed, Kind: f.Kind, FactorID: id, Name: name})
+		return struct{}{}, nil
+	})
+	return delivered(err)
+}
+
+// Remove ends a factor. ErrNotFound if the user has none with that ID,
+// ErrLastFactor if no other is left to sign in with: RemoveAll is the call for
+// that.
+func (s *Settings) Remove(ctx context.Context, id string) (*Change, error) {
+	g := s.g
+	u, err := g.user(ctx, s.s.user)
+	if err != nil {
+		return nil, err
+	}
+	c, err := change(ctx, s, u, func(a *vault.Account) (*Change, error) {
+		i := slices.IndexFunc(a.Factors(), func(f vault.Factor) bool { return f.ID == id })
+		if i < 0 {
+			return nil, ErrNotFound
+		}
+		f := a.Factors()[i]
+		before := g.standing(a)
+		a.Remove(id)
+		if g.standing(a) == 0 && before > 0 {
+			return nil, ErrLastFactor
+		}
+		g.tell(a, u, Event{Type: EventFactorRemoved, Kind: f.Kind, FactorID: id, Name: f.Name})
+		g.endSessions(a, EventFactorRemoved)
+		session, err := s.s.renewed(a, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &Change{Session: session, Factor: g.info(f)}, nil
+	})
+	return c, delivered(err)
+}
+
+// RemoveAll switches the second factor off: every factor, the recovery codes
+// and all that was handed out end. ErrRequired if the policy demands one.
+func (s *Settings) RemoveAll(ctx context.Context) (*Change, error) {
+	g := s.g
+	u, err := g.user(ctx, s.s.user)
+	if err != nil {
+		return nil, err
+	}
+	c, err := change(ctx, s, u, func(a *vault.Account) (*Change, error) {
+		if u.Policy.requires(a.Now()) {
+			return nil, ErrRequired
+		}
+		if len(a.Factors()) == 0 {
+			return nil, ErrNotFound
+		}
+		a.RemoveAll()
+		g.tell(a, u, Event{Type: EventAllRemoved})
+		g.endSessions(a, EventAllRemoved)
+		session, err := s.s.renewed(a, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &Change{Session: session}, nil
+	})
+	return c, delivered(err)
+}

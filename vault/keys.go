@@ -1,0 +1,231 @@
+package vault
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Keys is an ordered ring of sealing keys, written "id:base64,id:base64": the
+// first seals, all open. An ID has 1 to 32 letters, digits, points, hyphens or
+// underscores and is never given to another key; a key has 32 bytes, in
+// standard base64 with padding. Keys prints as [redacted].
+//
+// A key is replaced in four steps, each deployed everywhere before the next:
+// add the new one last; move it first; Reseal until a pass finds nothing left;
+// remove the old one.
+type Keys string
+
+// ErrKeys: a ring is empty or malformed. The text never shows a key.
+var ErrKeys = errors.New("vault: invalid keys")
+
+const keySize = 32
+
+// NewKey returns a ring of one random key under a random ID.
+func NewKey() (Keys, error) {
+	var key [keySize]byte
+	_, _ = rand.Read(key[:])
+	return Keys(newID()[:8] + ":" + base64.StdEncoding.EncodeToString(key[:])), nil
+}
+
+// A KMS wraps and unwraps keys, so that a ring can be kept in configuration
+// without being readable there.
+type KMS interface {
+	Wrap(ctx context.Context, key []byte) (wrapped []byte, err error)
+	Unwrap(ctx context.Context, wrapped []byte) (key []byte, err error)
+}
+
+// WrapKeys returns the ring with each key wrapped, as text for UnwrapKeys.
+func WrapKeys(ctx context.Context, kms KMS, keys Keys) (string, error) {
+	ring, err := parseKeys(string(keys), keySize)
+	if err != nil {
+		return "", err
+	}
+	return mapKeys(ctx, ring, kms.Wrap)
+}
+
+// UnwrapKeys returns the ring whose keys WrapKeys wrapped.
+func UnwrapKeys(ctx context.Context, kms KMS, text string) (Keys, error) {
+	ring, err := parseKeys(text, 0)
+	if err != nil {
+		return "", err
+	}
+	s, err := mapKeys(ctx, ring, kms.Unwrap)
+	if err != nil {
+		return "", err
+	}
+	if _, err := parseKeys(s, keySize); err != nil {
+		return "", err
+	}
+	return Keys(s), nil
+}
+
+func mapKeys(ctx context.Context, ring []namedKey, f func(context.Context, []byte) ([]byte, error)) (string, error) {
+	parts := make([]string, len(ring))
+	for i, k := range ring {
+		b, err := f(ctx, k.key)
+		if err != nil {
+			return "", fmt.Errorf("vault: key service: %w", err)
+		}
+		parts[i] = k.id + ":" + base64.StdEncoding.EncodeToString(b)
+	}
+	return strings.Join(parts, ","), nil
+}
+
+type namedKey struct {
+	id  string
+	key []byte
+}
+
+// parseKeys reads a ring whose keys have size bytes, any number if size is 0.
+func parseKeys(text string, size int) ([]namedKey, error) {
+	if text == "" {
+		return nil, fmt.Errorf("%w: none given", ErrKeys)
+	}
+	var ring []namedKey
+	for part := range strings.SplitSeq(text, ",") {
+		id, encoded, ok := strings.Cut(strings.TrimSpace(part), ":")
+		if !ok || !validKeyID(id) {
+			return nil, fmt.Errorf("%w: want id:base64", ErrKeys)
+		}
+		key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+		if err != nil || len(key) == 0 || size > 0 && len(key) != size ||
+			base64.StdEncoding.EncodeToString(key) != encoded {
+			return nil, fmt.Errorf("%w: want %d bytes in base64", ErrKeys, keySize)
+		}
+		for _, other := range ring {
+			if other.id == id {
+				return nil, fmt.Errorf("%w: an ID twice", ErrKeys)
+			}
+		}
+		ring = append(ring, namedKey{id, key})
+	}
+	return ring, nil
+}
+
+func validKeyID(id string) bool {
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return len(id) >= 1 && len(id) <= 32
+}
+
+// ring seals under its first key and opens under any. Each purpose and subject
+// has a key of its own, derived by HKDF (RFC 5869), so that no AES-GCM key ever
+// sees enough nonces to matter.
+type ring []namedKey
+
+const (
+	formatVersion = 1
+	nonceSize     = 12
+	tagSize       = 16
+)
+
+func (r ring) find(id string) (namedKey, bool) {
+	for _, k := range r {
+		if k.id == id {
+			return k, true
+		}
+	}
+	return namedKey{}, false
+}
+
+func (k namedKey) aead(purpose, subject string) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, k.key, nil, string(lengthPrefixed("mfa", purpose, subject)), keySize)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	return gcm, nil
+}
+
+// seal returns format, key ID, nonce and ciphertext. The associated data binds
+// purpose, format, key ID and subject, each behind its length.
+func (r ring) seal(purpose, subject string, plain []byte) ([]byte, error) {
+	k := r[0]
+	gcm, err := k.aead(purpose, subject)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, 2+len(k.id)+nonceSize+len(plain)+tagSize)
+	b = append(b, formatVersion, byte(len(k.id)))
+	b = append(b, k.id...)
+	b = b[:len(b)+nonceSize]
+	nonce := b[len(b)-nonceSize:]
+	_, _ = rand.Read(nonce)
+	return gcm.Seal(b, nonce, plain, associated(purpose, k.id, subject)), nil
+}
+
+func (r ring) open(purpose, subject string, sealed []byte) ([]byte, error) {
+	id, rest, err := sealedUnder(sealed)
+	if err != nil {
+		return nil, err
+	}
+	k, ok := r.find(id)
+	if !ok {
+		return nil, ErrUnknownKey
+	}
+	if len(rest) < nonceSize+tagSize {
+		return nil, ErrCorrupt
+	}
+	gcm, err := k.aead(purpose, subject)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := gcm.Open(nil, rest[:nonceSize], rest[nonceSize:], associated(purpose, id, subject))
+	if err != nil {
+		return nil, ErrCorrupt
+	}
+	return plain, nil
+}
+
+// sealedUnder returns the ID of the key and what follows it.
+func sealedUnder(sealed []byte) (id string, rest []byte, err error) {
+	if len(sealed) < 2 {
+		return "", nil, ErrCorrupt
+	}
+	if sealed[0] != formatVersion {
+		if sealed[0] > formatVersion {
+			return "", nil, ErrTooNew
+		}
+		return "", nil, ErrCorrupt
+	}
+	n := int(sealed[1])
+	if len(sealed) < 2+n {
+		return "", nil, ErrCorrupt
+	}
+	return string(sealed[2 : 2+n]), sealed[2+n:], nil
+}
+
+func associated(purpose, keyID, subject string) []byte {
+	return lengthPrefixed(purpose, string([]byte{formatVersion}), keyID, subject)
+}
+
+// lengthPrefixed joins parts so that no two lists give the same bytes.
+func lengthPrefixed(parts ...string) []byte {
+	var b []byte
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
+		b = append(b, p...)
+	}
+	return b
+}

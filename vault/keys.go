@@ -17,7 +17,8 @@ import (
 // Keys is an ordered ring of sealing keys, written "id:base64,id:base64": the
 // first seals, all open. An ID has 1 to 32 letters, digits, points, hyphens or
 // underscores and is never given to another key; a key has 32 bytes, in
-// standard base64 with padding. Keys prints as [redacted].
+// standard base64 with padding. White space around an entry is ignored. Keys
+// prints as [redacted].
 //
 // A key is replaced in four steps, each deployed everywhere before the next:
 // add the new one last; move it first; Reseal until a pass finds nothing left;

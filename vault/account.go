@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -98,14 +97,17 @@ func (a *Account) newEpoch() {
 // create lets this save make the record.
 func (a *Account) create() { a.made = true }
 
+// Any reports whether any factor is active, of whatever kind, or disabled.
+func (a *Account) Any() bool { return len(a.factors) > 0 }
+
 // Factors returns copies of all active factors, oldest first, of every kind
-// and the disabled ones too, without their secrets.
+// and the disabled ones too, without their secrets. Data is shared: it must not
+// be written to.
 func (a *Account) Factors() []Factor {
 	fs := make([]Factor, len(a.factors))
 	for i, f := range a.factors {
 		fs[i] = *f
 		fs[i].Secret, fs[i].hidden = nil, nil
-		fs[i].Data = bytes.Clone(f.Data)
 	}
 	return fs
 }

@@ -92,7 +92,7 @@ func TestGolden(t *testing.T) {
 // A sealed record of the first release opens.
 func TestGoldenSealed(t *testing.T) {
 	t.Parallel()
-	r := ring{{"k1", bytes.Repeat([]byte{7}, keySize)}}
+	r := testRing(t, "k1", 7)
 	file := filepath.Join("testdata", "sealed-v1.hex")
 	if *rewrite {
 		b, err := r.seal(purposeRecord, "user", []byte("plain"))
@@ -111,28 +111,37 @@ func TestGoldenSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.open(purposeRecord, "user", b); err != nil || string(got) != "plain" {
+	if got, _, err := r.open(purposeRecord, "user", b); err != nil || string(got) != "plain" {
 		t.Errorf("%q, %v", got, err)
 	}
 	for what, got := range map[string]error{
-		"another user":    second(r.open(purposeRecord, "resu", b)),
-		"another purpose": second(r.open("recor", "duser", b)),
-		"another key":     second(ring{{"k1", bytes.Repeat([]byte{8}, keySize)}}.open(purposeRecord, "user", b)),
+		"another user":    third(r.open(purposeRecord, "resu", b)),
+		"another purpose": third(r.open("recor", "duser", b)),
+		"another key":     third(testRing(t, "k1", 8).open(purposeRecord, "user", b)),
 	} {
 		if !errors.Is(got, ErrCorrupt) {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
-	if _, err := (ring{{"k2", make([]byte, keySize)}}).open(purposeRecord, "user", b); !errors.Is(err, ErrUnknownKey) {
+	if _, _, err := testRing(t, "k2", 0).open(purposeRecord, "user", b); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("a key that is gone: %v", err)
 	}
 	b[0]++
-	if _, err := r.open(purposeRecord, "user", b); !errors.Is(err, ErrTooNew) {
+	if _, _, err := r.open(purposeRecord, "user", b); !errors.Is(err, ErrTooNew) {
 		t.Errorf("a newer format: %v", err)
 	}
 }
 
-func second(_ []byte, err error) error { return err }
+func testRing(t testing.TB, id string, fill byte) ring {
+	t.Helper()
+	r, err := newRing([]namedKey{{id, bytes.Repeat([]byte{fill}, keySize)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func third(_ []byte, _ box, err error) error { return err }
 
 // An older program refuses what it does not know; it never drops it.
 func TestUnknownFieldIsRefused(t *testing.T) {
@@ -201,14 +210,14 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzOpen(f *testing.F) {
-	r := ring{{"k1", make([]byte, keySize)}}
+	r := testRing(f, "k1", 0)
 	b, err := r.seal(purposeRecord, "u", []byte("plain"))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, x []byte) {
-		if plain, err := r.open(purposeRecord, "u", x); err == nil && !bytes.Equal(x, b) {
+		if plain, _, err := r.open(purposeRecord, "u", x); err == nil && !bytes.Equal(x, b) {
 			t.Fatalf("%x opens as %q", x, plain)
 		}
 	})

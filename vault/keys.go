@@ -126,7 +126,26 @@ func validKeyID(id string) bool {
 // ring seals under its first key and opens under any. Each purpose and subject
 // has a key of its own, derived by HKDF (RFC 5869), so that no AES-GCM key ever
 // sees enough nonces to matter.
-type ring []namedKey
+type ring []ringKey
+
+// A ringKey holds the extracted half of the derivation, which is the same for
+// every purpose and subject.
+type ringKey struct {
+	id  string
+	prk []byte
+}
+
+func newRing(keys []namedKey) (ring, error) {
+	r := make(ring, len(keys))
+	for i, k := range keys {
+		prk, err := hkdf.Extract(sha256.New, k.key, nil)
+		if err != nil {
+			return nil, fmt.Errorf("vault: %w", err)
+		}
+		r[i] = ringKey{k.id, prk}
+	}
+	return r, nil
+}
 
 const (
 	formatVersion = 1
@@ -134,17 +153,17 @@ const (
 	tagSize       = 16
 )
 
-func (r ring) find(id string) (namedKey, bool) {
+func (r ring) find(id string) (ringKey, bool) {
 	for _, k := range r {
 		if k.id == id {
 			return k, true
 		}
 	}
-	return namedKey{}, false
+	return ringKey{}, false
 }
 
-func (k namedKey) aead(purpose, subject string) (cipher.AEAD, error) {
-	key, err := hkdf.Key(sha256.New, k.key, nil, string(lengthPrefixed("mfa", purpose, subject)), keySize)
+func (k ringKey) aead(purpose, subject string) (cipher.AEAD, error) {
+	key, err := hkdf.Expand(sha256.New, k.prk, string(lengthPrefixed("mfa", purpose, subject)), keySize)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
@@ -159,44 +178,70 @@ func (k namedKey) aead(purpose, subject string) (cipher.AEAD, error) {
 	return gcm, nil
 }
 
-// seal returns format, key ID, nonce and ciphertext. The associated data binds
-// purpose, format, key ID and subject, each behind its length.
-func (r ring) seal(purpose, subject string, plain []byte) ([]byte, error) {
-	k := r[0]
-	gcm, err := k.aead(purpose, subject)
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, 0, 2+len(k.id)+nonceSize+len(plain)+tagSize)
-	b = append(b, formatVersion, byte(len(k.id)))
-	b = append(b, k.id...)
-	b = b[:len(b)+nonceSize]
-	nonce := b[len(b)-nonceSize:]
-	_, _ = rand.Read(nonce)
-	return gcm.Seal(b, nonce, plain, associated(purpose, k.id, subject)), nil
+// A box seals and opens for one purpose and subject under one key.
+type box struct {
+	keyID            string
+	aead             cipher.AEAD
+	purpose, subject string
 }
 
-func (r ring) open(purpose, subject string, sealed []byte) ([]byte, error) {
+func (r ring) box(keyID, purpose, subject string) (box, error) {
+	k, ok := r.find(keyID)
+	if !ok {
+		return box{}, ErrUnknownKey
+	}
+	aead, err := k.aead(purpose, subject)
+	return box{keyID, aead, purpose, subject}, err
+}
+
+// first returns the box that seals: b itself if it is under the first key.
+func (r ring) first(b box, purpose, subject string) (box, error) {
+	if b.keyID == r[0].id && b.purpose == purpose && b.subject == subject {
+		return b, nil
+	}
+	return r.box(r[0].id, purpose, subject)
+}
+
+// seal returns format, key ID, nonce and ciphertext. The associated data binds
+// purpose, format, key ID and subject, each behind its length.
+func (b box) seal(plain []byte) []byte {
+	out := make([]byte, 0, 2+len(b.keyID)+nonceSize+len(plain)+tagSize)
+	out = append(out, formatVersion, byte(len(b.keyID)))
+	out = append(out, b.keyID...)
+	out = out[:len(out)+nonceSize]
+	nonce := out[len(out)-nonceSize:]
+	_, _ = rand.Read(nonce)
+	return b.aead.Seal(out, nonce, plain, b.associated())
+}
+
+func (b box) associated() []byte {
+	return lengthPrefixed(b.purpose, string([]byte{formatVersion}), b.keyID, b.subject)
+}
+
+func (r ring) seal(purpose, subject string, plain []byte) ([]byte, error) {
+	b, err := r.first(box{}, purpose, subject)
+	if err != nil {
+		return nil, err
+	}
+	return b.seal(plain), nil
+}
+
+func (r ring) open(purpose, subject string, sealed []byte) (plain []byte, b box, err error) {
 	id, rest, err := sealedUnder(sealed)
 	if err != nil {
-		return nil, err
+		return nil, b, err
 	}
-	k, ok := r.find(id)
-	if !ok {
-		return nil, ErrUnknownKey
+	if b, err = r.box(id, purpose, subject); err != nil {
+		return nil, b, err
 	}
 	if len(rest) < nonceSize+tagSize {
-		return nil, ErrCorrupt
+		return nil, b, ErrCorrupt
 	}
-	gcm, err := k.aead(purpose, subject)
+	plain, err = b.aead.Open(nil, rest[:nonceSize], rest[nonceSize:], b.associated())
 	if err != nil {
-		return nil, err
+		return nil, b, ErrCorrupt
 	}
-	plain, err := gcm.Open(nil, rest[:nonceSize], rest[nonceSize:], associated(purpose, id, subject))
-	if err != nil {
-		return nil, ErrCorrupt
-	}
-	return plain, nil
+	return plain, b, nil
 }
 
 // sealedUnder returns the ID of the key and what follows it.
@@ -217,13 +262,13 @@ func sealedUnder(sealed []byte) (id string, rest []byte, err error) {
 	return string(sealed[2 : 2+n]), sealed[2+n:], nil
 }
 
-func associated(purpose, keyID, subject string) []byte {
-	return lengthPrefixed(purpose, string([]byte{formatVersion}), keyID, subject)
-}
-
 // lengthPrefixed joins parts so that no two lists give the same bytes.
 func lengthPrefixed(parts ...string) []byte {
-	var b []byte
+	n := 0
+	for _, p := range parts {
+		n += 4 + len(p)
+	}
+	b := make([]byte, 0, n)
 	for _, p := range parts {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
 		b = append(b, p...)

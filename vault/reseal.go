@@ -77,7 +77,7 @@ func (v *Vault) reseal(ctx context.Context, userID string) (bool, error) {
 		if err != nil || id == v.ring[0].id {
 			return false, err
 		}
-		plain, err := v.ring.open(purposeRecord, userID, rec.Data)
+		plain, _, err := v.ring.open(purposeRecord, userID, rec.Data)
 		if err != nil {
 			return false, err
 		}

@@ -43,7 +43,11 @@ func Open(st store.Store, keys Keys, opts *Options) (*Vault, error) {
 	if st == nil {
 		return nil, errors.New("vault: no store")
 	}
-	ring, err := parseKeys(string(keys), keySize)
+	parsed, err := parseKeys(string(keys), keySize)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := newRing(parsed)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +103,7 @@ type opened struct {
 	account  *Account
 	before   []byte // the account's encoding as it was loaded
 	versions versions
+	box      box // that it was sealed in; zero for a new one
 }
 
 func (v *Vault) open(userID string, rec store.Record) (o opened, err error) {
@@ -114,10 +119,11 @@ func (v *Vault) open(userID string, rec store.Record) (o opened, err error) {
 		o.before, err = v.codec.encode(a)
 		return o, err
 	}
-	plain, err := v.ring.open(purposeRecord, userID, rec.Data)
+	plain, box, err := v.ring.open(purposeRecord, userID, rec.Data)
 	if err != nil {
 		return o, err
 	}
+	o.box = box
 	if o.versions, o.before, err = splitVersions(plain); err != nil {
 		return o, err
 	}
@@ -146,10 +152,11 @@ func (v *Vault) seal(o opened, rec store.Record) (*store.Change, error) {
 	c := &store.Change{UserID: a.userID, Old: rec.Version, New: newVersion(rec.Version), Claim: a.claim, Release: a.release}
 	plain := make([]byte, 0, 8*remembered+len(after))
 	plain = append(o.versions.then(c.New).append(plain), after...)
-	if c.Data, err = v.ring.seal(purposeRecord, a.userID, plain); err != nil {
+	box, err := v.ring.first(o.box, purposeRecord, a.userID)
+	if err != nil {
 		return nil, err
 	}
-	if len(c.Data) > maxRecord {
+	if c.Data = box.seal(plain); len(c.Data) > maxRecord {
 		return nil, ErrFull
 	}
 	return c, nil
@@ -331,7 +338,7 @@ func (v *Vault) Unseal(purpose, token string) ([]byte, error) {
 	if err != nil || len(b) < saltSize || base64.RawURLEncoding.EncodeToString(b) != token {
 		return nil, ErrInvalid
 	}
-	plain, err := v.ring.open("token "+purpose, string(b[:saltSize]), b[saltSize:])
+	plain, _, err := v.ring.open("token "+purpose, string(b[:saltSize]), b[saltSize:])
 	if err != nil {
 		return nil, ErrInvalid
 	}

@@ -67,7 +67,8 @@ type Change struct {
 	// Claim and Release name unique keys of KeySize bytes that this user owns
 	// from now on, or no more. Claiming a key that one already owns and
 	// releasing one that one does not own change nothing and are no error.
-	// A key is in at most one of the two lists.
+	// A key is in at most one of the two lists. A delete claims none, and
+	// names every key that it releases: the store does not look for them.
 	Claim, Release []string
 }
 
@@ -86,8 +87,9 @@ type Change struct {
 //     in Apply, never a read followed by a write;
 //   - keep a version from returning only by not inventing any;
 //   - copy: no slice is shared with the caller after the call;
-//   - wrap a driver's error with ErrUnavailable, and never report a failure as
-//     ErrNotFound, ErrConflict or ErrKeyTaken;
+//   - wrap a driver's error and an ended context's with ErrUnavailable, and never
+//     report a failure as ErrNotFound, ErrConflict or ErrKeyTaken;
+//   - answer ErrArgument where CheckUserID, CheckKey or Change.Check does;
 //   - take part in no transaction of the caller;
 //   - put neither user IDs nor data into an error's text.
 type Store interface {
@@ -108,9 +110,10 @@ type Store interface {
 // administration.
 type Lister interface {
 	// UserIDs returns at most limit user IDs in the order of their bytes,
-	// beginning after cursor, which is "" at first. next is the cursor of the
-	// following page and "" when there is none. A user who is there during
-	// the whole listing is listed.
+	// beginning after cursor: "" at first, then next of the page before, or any
+	// user ID, also of a user who is gone. next is "" when there are no more.
+	// A user who is there during the whole listing is listed. limit is at
+	// least 1, else ErrArgument; a page may hold fewer, also none.
 	UserIDs(ctx context.Context, cursor string, limit int) (ids []string, next string, err error)
 }
 
@@ -125,8 +128,8 @@ func (c Change) Check() error {
 		return fmt.Errorf("%w: versions", ErrArgument)
 	case len(c.Data) > MaxData:
 		return fmt.Errorf("%w: data of %d bytes", ErrArgument, len(c.Data))
-	case c.New == 0 && len(c.Data) != 0:
-		return fmt.Errorf("%w: a delete with data", ErrArgument)
+	case c.New == 0 && len(c.Data)+len(c.Claim) != 0:
+		return fmt.Errorf("%w: a delete with data or claims", ErrArgument)
 	}
 	for i, key := range c.Claim {
 		if err := CheckKey(key); err != nil {

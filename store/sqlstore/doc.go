@@ -1,0 +1,79 @@
+// Package sqlstore keeps sealed accounts in an SQL database, through the
+// application's own [database/sql] pool. It imports no driver.
+//
+//	db, err := sql.Open("sqlite", "file:mfa.db"+
+//		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+//	...
+//	db.SetMaxOpenConns(1)
+//	st, err := sqlstore.Open(ctx, db, sqlstore.SQLite, nil)
+//
+// Open creates the tables or upgrades them. Where a program may not do so, run
+// [Migrate] or the text of [Schema] beforehand, and set Options.NoMigrate.
+//
+// # SQLite
+//
+// The lines above are for modernc.org/sqlite (pure Go, import it for its side
+// effect). Other drivers spell the same settings differently. Version 3.37
+// or later is needed. The settings matter:
+//
+//   - journal_mode(WAL): readers and the writer do not block one another, and a
+//     commit is one flush instead of two.
+//   - synchronous(FULL): a commit has reached the disk when Apply returns. With
+//     NORMAL or OFF it may be lost when the machine stops, see below. On macOS
+//     add fullfsync(1).
+//   - busy_timeout, in milliseconds: how long a writer waits for that of another
+//     process. The default is not at all, and then Apply fails with
+//     [store.ErrUnavailable] whenever two processes meet. It does not end with
+//     the context. Put it first.
+//   - SetMaxOpenConns(1): SQLite has one writer at a time. On one connection the
+//     writers of a process wait for each other in the pool, in turn; on several
+//     they poll the lock of the file, which is several times slower. Reads queue
+//     as well, and take microseconds.
+//   - Foreign keys and _txlock make no difference: there are no foreign keys, and
+//     every transaction begins with a write.
+//
+// Give the store a pool of its own, also when it shares a file with the
+// application: on a pool of one connection a call waits, until its context
+// ends, while the application holds a transaction or reads rows. And do
+// not call the store while you hold a write transaction on the same file: it
+// waits for yours to end, up to the busy timeout, and then fails. A WAL database
+// cannot lie on a network file system. A ":memory:" database is one per
+// connection and ends with it: take package memstore.
+//
+// # What is stored
+//
+// Three tables, named by Options.Prefix: records (user ID, version, data), keys
+// (unique key, user ID) and one row that holds the schema's version. User IDs
+// and keys are binary columns and are compared as bytes. The version changes
+// with every save and is in no index.
+//
+// A change that claims and releases no key is one prepared statement, and the
+// number of rows it affected is the answer. Others are one short transaction.
+// The store never takes part in a transaction of the caller, so that a request
+// that rolls back does not take back the failure it counted.
+//
+// # Security
+//
+// Data is sealed by the vault before it arrives. Who can write to the database
+// cannot forge a record, nor move one to another user, but can delete it or put
+// an older one back, with its spent codes unspent and its removed factors
+// present; who restores a backup does the same to everybody. Give the tables to
+// the application's own database user alone.
+//
+// Single use rests on durability: when the database forgets a save that it
+// acknowledged (synchronous=OFF, a failed-over replica, a restored backup), what
+// that save spent can be used again. Never point the store at a read replica.
+//
+// Errors carry the driver's text, but no user ID, key or data of ours; no error
+// of a driver is recognised by its text.
+//
+// # Concurrency
+//
+// A [Store] may be used from many goroutines, and many processes may use the
+// same tables.
+//
+// # Compatibility
+//
+// The schema has a version. A program that finds a newer one than it knows
+// stops with [store.ErrSchema]; an older one is upgraded by Open and Migrate.
+package sqlstore

@@ -1,0 +1,15 @@
+CREATE TABLE IF NOT EXISTS mfa_schema (
+	id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+	version INTEGER NOT NULL
+) STRICT;
+INSERT INTO mfa_schema (id, version) VALUES (1, 0) ON CONFLICT (id) DO NOTHING;
+CREATE TABLE mfa_record (
+	user_id BLOB NOT NULL PRIMARY KEY,
+	version INTEGER NOT NULL CHECK (version > 0),
+	data BLOB NOT NULL
+) STRICT;
+CREATE TABLE mfa_claim (
+	claim_key BLOB NOT NULL PRIMARY KEY,
+	user_id BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+UPDATE mfa_schema SET version = 1 WHERE id = 1;

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-f4994bf1/mfa/store"
@@ -69,8 +70,12 @@ func interrupted(k *kit) {
 		pace = min(pace, max(time.Since(started), 10*time.Microsecond))
 	}
 
-	// Contexts end before, during and after the calls.
+	// Contexts end before, during and after the calls: by the clock, and by how
+	// often the store has looked whether they did.
 	soon := func(i int) (context.Context, func()) {
+		if i%2 == 0 {
+			return &lookedAt{Context: k.Context(), left: i / 2 % 8, ended: make(chan struct{})}, func() {}
+		}
 		ctx, cancel := context.WithCancel(k.Context())
 		timer := time.AfterFunc(pace*time.Duration(i%20)/10, cancel)
 		return ctx, func() { timer.Stop(); cancel() }
@@ -107,6 +112,35 @@ func interrupted(k *kit) {
 		k.has(user, c.New, c.Data, "a change whose outcome is unknown can be repeated")
 		v, key, was = c.New, c.Claim[0], c.Data
 	}
+}
+
+// lookedAt is a context that ends when somebody has looked at it so often.
+type lookedAt struct {
+	context.Context
+	mu    sync.Mutex
+	left  int
+	ended chan struct{}
+}
+
+func (c *lookedAt) look() (ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left == -1 {
+		close(c.ended)
+	}
+	return c.left < 0
+}
+
+func (c *lookedAt) Done() <-chan struct{} {
+	c.look()
+	return c.ended
+}
+
+func (c *lookedAt) Err() error {
+	if c.look() {
+		return context.Canceled
+	}
+	return nil
 }
 
 // whole tells whether the change c, which was to replace the data was, landed,

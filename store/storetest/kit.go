@@ -21,7 +21,6 @@ import (
 type kit struct {
 	*testing.T
 	s, other store.Store
-	two      bool // other is not s
 }
 
 // user returns a user ID that nobody has, in lower case.

@@ -51,9 +51,6 @@ func (k *kit) winner(errs []error, want error, rule string) int {
 }
 
 func processes(k *kit) {
-	if !k.two {
-		k.Skip("no Config.Again")
-	}
 	const rule = "nothing is kept in a process: a store sees at once what another one on the same data did"
 	user, key := k.user(), k.key()
 	k.noneOn(k.other, user, rule)

@@ -317,7 +317,7 @@ func all() string {
 func TestWrongStores(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(wrongName) != "" {
-		t.Skip("in a child process")
+		return
 	}
 	failed := regexp.MustCompile(`(?m)^\s+--- FAIL: TestWrongStore/(\S+)`)
 	proved := make(map[string]bool)
@@ -366,7 +366,7 @@ func TestWrongStores(t *testing.T) {
 func TestWrongStore(t *testing.T) {
 	name := os.Getenv(wrongName)
 	if name == "" {
-		t.Skip("runs in the child processes of TestWrongStores")
+		return // it does its work in the child processes of TestWrongStores
 	}
 	for _, f := range faults() {
 		if f.name != name {

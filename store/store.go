@@ -42,7 +42,7 @@ var (
 
 	// ErrArgument: the call is malformed (a bound of this package is broken).
 	// It is a programming error and is never stored.
-	ErrArgument = errors.New("store: invalid argument")
+	ErrArgument = errors.New("invalid argument")
 )
 
 // A Record is what a store keeps for one user.

@@ -254,6 +254,8 @@ func (s *Scope) AfterSave(effect func(context.Context) error) {
 // Once runs compute at most once while one change is tried, however often, and
 // returns the same value to each try with the same key: for what is slow and
 // depends on nothing that another writer changes. An error is not remembered.
+// MAC is not for it: the account's key is drawn anew for each try while there is
+// no record yet.
 func (s *Scope) Once(key string, compute func() ([]byte, error)) ([]byte, error) {
 	a := s.open()
 	key = string(s.kind) + "/" + key

@@ -78,7 +78,7 @@ func (v *Vault) decide(ctx context.Context, userID string, change func(*Account)
 		}
 		effects, c, verdict := v.try(userID, rec, memo, taken, change)
 		if c == nil { // nothing to save, or nothing may be
-			if !fresh {
+			if !fresh && !errors.Is(verdict, ErrBusy) {
 				rec, err = v.load(ctx, userID)
 				fresh = true
 				continue

@@ -56,7 +56,7 @@ func (g *Guard) anyUser(ctx context.Context, id string) User {
 }
 
 // Admin is what somebody may do to other users' accounts. The application
-// decides who gets one. Every call is an event with the actor's name.
+// decides who gets one. Every change is an event with the actor's name.
 type Admin struct {
 	g     *Guard
 	actor string
@@ -142,7 +142,7 @@ func (a *Admin) Delete(ctx context.Context, userID string) error {
 	if a.g.cfg.EndSessions == nil {
 		return nil
 	}
-	if err := a.g.cfg.EndSessions(context.WithoutCancel(ctx), userID); err != nil {
+	if err := called(func() error { return a.g.cfg.EndSessions(context.WithoutCancel(ctx), userID) }); err != nil {
 		return &EffectError{Err: err}
 	}
 	return nil

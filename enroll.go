@@ -4,6 +4,7 @@ package mfa
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 	"unicode"
@@ -42,7 +43,7 @@ func (g *Guard) enrolling(ctx context.Context, userID string, n NewFactor) (User
 	if m == nil {
 		return u, nil, fmt.Errorf("%w: no such method", ErrArgument)
 	}
-	if !m.Traits().Recovery && !u.Policy.offers(n.Kind) {
+	if !m.Traits().Recovery && !u.Policy.offers(m) {
 		return u, nil, ErrNoMethod
 	}
 	if c, ok := m.(Conditional); ok {
@@ -80,6 +81,9 @@ func (g *Guard) confirming(ctx context.Context, userID string, answer Answer) (U
 	if !ok {
 		return u, nil, fmt.Errorf("%w: nothing to confirm", ErrArgument)
 	}
+	if !u.Policy.offers(c.(Method)) { // the policy may have changed since it began
+		return u, nil, ErrNoMethod
+	}
 	return u, c, nil
 }
 
@@ -89,7 +93,11 @@ func (g *Guard) confirm(ctx context.Context, a *vault.Account, u User, c Confirm
 	first := g.standing(a) == 0
 	r := Request{User: u, Purpose: PurposeConfirm, Flow: flow}
 	f, err := judge(a, c.(Method), r.Purpose, flow, func(s *vault.Scope) (*vault.Factor, error) {
-		return c.Confirm(ctx, s, ConfirmRequest{r, id, answer})
+		f, err := c.Confirm(ctx, s, ConfirmRequest{r, id, answer})
+		if err == nil && f != nil && s.Factor(f.ID) == nil {
+			return nil, fmt.Errorf("mfa: %s: confirmed a factor that is not active", answer.Kind)
+		}
+		return f, err
 	})
 	if err != nil {
 		return FactorInfo{}, nil, err
@@ -103,6 +111,9 @@ func (g *Guard) confirm(ctx context.Context, a *vault.Account, u User, c Confirm
 			continue
 		}
 		e, err := g.recover(ctx, a, u, m, flow)
+		if errors.Is(err, ErrRejected) { // the verdict is the answer's, and that was right
+			err = fmt.Errorf("mfa: %s: no recovery codes: %v", m.Kind(), err)
+		}
 		if err != nil {
 			return FactorInfo{}, nil, err
 		}

@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -27,8 +28,7 @@ const (
 	EventCodesLow      EventType = "codes-low" // three or fewer left
 	EventCodesUsedUp   EventType = "codes-used-up"
 
-	// EventRecoveryChange: the change that follows was allowed by a recovery
-	// code.
+	// EventRecoveryChange: the change before it was allowed by a recovery code.
 	EventRecoveryChange EventType = "change-by-recovery-code"
 
 	EventPasswordChanged EventType = "password-changed"
@@ -127,19 +127,36 @@ func (g *Guard) emit(ctx context.Context, e Event) {
 // know, as a notice.
 func (g *Guard) tell(a *vault.Account, u User, e Event) {
 	e.Time, e.UserID = a.Now(), a.UserID()
-	a.AfterSave(func(ctx context.Context) error {
-		g.emit(ctx, e)
-		if g.cfg.Notify == nil || !e.Type.notice() {
+	if g.cfg.OnEvent != nil {
+		a.AfterSave(func(ctx context.Context) error {
+			g.emit(ctx, e)
 			return nil
-		}
+		})
+	}
+	if g.cfg.Notify == nil || !e.Type.notice() {
+		return
+	}
+	a.AfterSave(func(ctx context.Context) error {
+		e := e
 		if c, ok := ctx.Value(clientKey{}).(Client); ok {
 			e.Client = c
 		}
-		if err := g.cfg.Notify.Notify(ctx, u, e); err != nil {
+		if err := called(func() error { return g.cfg.Notify.Notify(ctx, u, e) }); err != nil {
 			g.emit(ctx, Event{Type: EventDeliveryFailed, Of: e.Type, Time: e.Time, UserID: e.UserID, Err: err})
 		}
 		return nil
 	})
+}
+
+// called returns the error of one of the application's callbacks; a panic is one
+// too. What it panicked with is not told: it may be anything.
+func called(callback func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("mfa: a callback panicked")
+		}
+	}()
+	return callback()
 }
 
 // endSessions ends the application's sessions once a's change is saved.
@@ -149,7 +166,7 @@ func (g *Guard) endSessions(a *vault.Account, of EventType) {
 	}
 	userID, now := a.UserID(), a.Now()
 	a.AfterSave(func(ctx context.Context) error {
-		err := g.cfg.EndSessions(ctx, userID)
+		err := called(func() error { return g.cfg.EndSessions(ctx, userID) })
 		if err != nil {
 			g.emit(ctx, Event{Type: EventDeliveryFailed, Of: of, Time: now, UserID: userID, Err: err})
 		}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
+	"unicode"
 
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/vault"
@@ -68,6 +71,9 @@ func New(v *vault.Vault, cfg Config) (*Guard, error) {
 	if cfg.Service == "" {
 		errs = append(errs, errors.New("no service name"))
 	}
+	if strings.ContainsFunc(cfg.Service, func(r rune) bool { return r == ':' || !unicode.IsPrint(r) }) {
+		errs = append(errs, errors.New("service name with a colon or control character"))
+	}
 	if len(cfg.Methods) == 0 {
 		errs = append(errs, errors.New("no methods"))
 	}
@@ -76,6 +82,9 @@ func New(v *vault.Vault, cfg Config) (*Guard, error) {
 		if m == nil {
 			errs = append(errs, fmt.Errorf("method %d is nil", i))
 			continue
+		}
+		if !validKind(m.Kind()) {
+			errs = append(errs, fmt.Errorf("%q: a kind has 1 to 32 lower-case letters, digits and hyphens", m.Kind()))
 		}
 		if err := m.Check(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", m.Kind(), err))
@@ -97,10 +106,35 @@ func New(v *vault.Vault, cfg Config) (*Guard, error) {
 	return g, nil
 }
 
+func validKind(k Kind) bool {
+	return len(k) >= 1 && len(k) <= 32 && !strings.ContainsFunc(string(k), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}
+
 func (g *Guard) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("guard of " + g.cfg.Service)) }
+
+// Traits returns what a configured kind is worth, false if there is none.
+func (g *Guard) Traits(k Kind) (t Traits, ok bool) {
+	m, ok := g.methods[k]
+	if ok {
+		t = m.Traits()
+	}
+	return t, ok
+}
+
+// Now is the time by the clock that decides: the vault's. ErrClock if it is
+// impossible.
+func (g *Guard) Now() (time.Time, error) { return g.vault.Now() }
+
+// errNoGuard is the answer of a zero Pending.
+var errNoGuard = fmt.Errorf("%w: not made by a Guard", ErrArgument)
 
 // user asks the Directory.
 func (g *Guard) user(ctx context.Context, id string) (User, error) {
+	if g == nil {
+		return User{}, errNoGuard
+	}
 	if err := store.CheckUserID(id); err != nil {
 		return User{}, err
 	}
@@ -214,12 +248,6 @@ func judge[T any](a *vault.Account, m Method, p Purpose, flow string, f func(*va
 		return nil, err
 	}
 	return result, nil
-}
-
-// has reports whether the account has an active factor of that kind that is not
-// disabled.
-func has(a *vault.Account, k Kind) bool {
-	return slices.ContainsFunc(a.Factors(), func(f vault.Factor) bool { return f.Kind == k && !f.Disabled })
 }
 
 // standing counts the factors that can sign somebody in by themselves: not

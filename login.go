@@ -3,6 +3,7 @@ package mfa
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -34,7 +35,8 @@ type FirstFactor struct {
 	Expect bool
 }
 
-func (f FirstFactor) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "first factor by %s", f.By) }
+func (f FirstFactor) Format(s fmt.State, _ rune)   { fmt.Fprintf(s, "first factor by %s", f.By) }
+func (f FirstFactor) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(f)) }
 
 // A Skip says why no second factor was asked for.
 type Skip string
@@ -50,7 +52,7 @@ type Login struct {
 	Session *Session
 	Pending *Pending
 
-	Skipped     Skip     // "": a second factor was proven
+	Skipped     Skip     // "": a second factor was proven, or enrolled because the policy demands it
 	BackupCodes []Secret // to be shown once, when a forced enrolment made them
 	BackupLeft  int      // recovery codes that are left
 	Carry       string   // FirstFactor.Carry
@@ -84,7 +86,7 @@ func (g *Guard) Begin(ctx context.Context, f FirstFactor) (*Login, error) {
 		switch {
 		case u.Policy.exempts(f.By):
 			return g.skip(a, f, SkippedExempt)
-		case len(a.Factors()) > 0:
+		case a.Any():
 			if len(g.offers(a, u, Rule{}, usable)) == 0 {
 				return nil, ErrNoMethod
 			}
@@ -129,7 +131,7 @@ func (g *Guard) pend(a *vault.Account, f FirstFactor, enroll bool) (*Login, erro
 		Epoch: []byte(a.Epoch()), Binding: hashBinding(f.Binding), Carry: f.Carry, Enroll: enroll,
 	}
 	var old pendingToken
-	if f.Resume != "" && g.sealer.unseal(sealPending, f.Resume, &old) == nil &&
+	if f.Resume != "" && g.sealer.unseal(sealPending, "", f.Resume, &old) == nil &&
 		old.User == t.User && old.Purpose == t.Purpose && old.Enroll == t.Enroll &&
 		bytes.Equal(old.Binding, t.Binding) && old.live(a) {
 		t.ID = old.ID
@@ -145,7 +147,7 @@ func (g *Guard) pend(a *vault.Account, f FirstFactor, enroll bool) (*Login, erro
 func (g *Guard) enrollable(u User, usable methods) methods {
 	var ms methods
 	for _, m := range usable {
-		if _, ok := m.(Confirmer); ok && !m.Traits().Recovery && u.Policy.offers(m.Kind()) {
+		if _, ok := m.(Confirmer); ok && !m.Traits().Recovery && u.Policy.offers(m) {
 			ms = append(ms, m)
 		}
 	}
@@ -164,7 +166,7 @@ type Pending struct {
 }
 
 func (g *Guard) newPending(t pendingToken) (*Pending, error) {
-	token, err := g.sealer.seal(sealPending, t)
+	token, err := g.sealer.seal(sealPending, "", t)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +194,7 @@ func (g *Guard) ResumeStepUp(s *Session, token string) (*Pending, error) {
 
 func (g *Guard) resume(token string, purpose Purpose, s *Session, binding string) (*Pending, error) {
 	p := &Pending{g: g, token: token, session: s}
-	if err := g.sealer.unseal(sealPending, token, &p.t); err != nil {
+	if err := g.sealer.unseal(sealPending, "", token, &p.t); err != nil {
 		return nil, err
 	}
 	if p.t.Purpose != purpose || !bytes.Equal(p.t.Binding, hashBinding(binding)) {
@@ -219,18 +221,22 @@ func (p *Pending) MustEnroll() bool { return p.t.Enroll }
 // Expires is when it ends.
 func (p *Pending) Expires() time.Time { return time.UnixMilli(p.t.Issued).Add(pendingTTL) }
 
-func (p *Pending) Format(f fmt.State, _ rune)   { fmt.Fprintf(f, "pending %s [redacted]", p.t.Purpose) }
-func (p *Pending) MarshalJSON() ([]byte, error) { return []byte(`"pending [redacted]"`), nil }
+func (p Pending) Format(f fmt.State, _ rune)   { fmt.Fprintf(f, "pending %s [redacted]", p.t.Purpose) }
+func (p Pending) MarshalJSON() ([]byte, error) { return []byte(`"pending [redacted]"`), nil }
 
 func (t *pendingToken) live(a *vault.Account) bool {
 	issued := time.UnixMilli(t.Issued)
 	return a.Now().Before(issued.Add(pendingTTL)) && string(t.Epoch) == a.Epoch() && a.Live(string(t.ID), issued)
 }
 
+func (p *Pending) spend(a *vault.Account) {
+	a.Spend(string(p.t.ID), time.UnixMilli(p.t.Issued), pendingTTL)
+}
+
 // check returns ErrExpired, as a verdict that is no try, unless p is still good
 // for a.
 func (p *Pending) check(a *vault.Account) error {
-	if !p.t.live(a) || p.t.Enroll != (len(a.Factors()) == 0) || p.session != nil && !p.session.current(a) {
+	if !p.t.live(a) || p.t.Enroll == a.Any() || p.session != nil && !p.session.current(a) {
 		return vault.Uncounted(ErrExpired)
 	}
 	return nil
@@ -301,7 +307,7 @@ func (p *Pending) Challenge(ctx context.Context, o Offer) (*Challenge, error) {
 		if err := p.check(a); err != nil {
 			return nil, err
 		}
-		if p.t.Enroll || !has(a, o.Kind) {
+		if p.t.Enroll || !a.Has(o.Kind, o.FactorID) {
 			return nil, vault.Uncounted(ErrNotEnrolled)
 		}
 		r := p.request(u)
@@ -336,7 +342,7 @@ func (p *Pending) Verify(ctx context.Context, answer Answer) (*Login, error) {
 		if err := p.check(a); err != nil {
 			return nil, err
 		}
-		if p.t.Enroll || !has(a, answer.Kind) {
+		if p.t.Enroll || !a.Has(answer.Kind, "") {
 			return nil, vault.Uncounted(ErrNotEnrolled)
 		}
 		r := p.request(u)
@@ -348,7 +354,7 @@ func (p *Pending) Verify(ctx context.Context, answer Answer) (*Login, error) {
 			return v, err
 		})
 		if err != nil {
-			p.g.tellFailure(a, u, p.t, answer.Kind, err)
+			p.g.tellFailure(a, u, p.t, m, err)
 			return nil, err
 		}
 		return p.succeed(a, u, m, v)
@@ -359,7 +365,7 @@ func (p *Pending) Verify(ctx context.Context, answer Answer) (*Login, error) {
 // succeed turns a right answer into a Login.
 func (p *Pending) succeed(a *vault.Account, u User, m Method, v *Verification) (*Login, error) {
 	g, k := p.g, m.Kind()
-	a.Spend(string(p.t.ID), time.UnixMilli(p.t.Issued), pendingTTL)
+	p.spend(a)
 	a.Finished(k)
 	a.Used(v.FactorID)
 	proof := &wireProof{Kind: k, FactorID: v.FactorID, At: a.Now().UnixMilli(), UserVerified: v.UserVerified}
@@ -396,17 +402,18 @@ const lowCodes = 3
 
 // tellFailure raises what a wrong answer means: a failure, the first pause, a
 // kind that is disabled now.
-func (g *Guard) tellFailure(a *vault.Account, u User, t pendingToken, k Kind, err error) {
+func (g *Guard) tellFailure(a *vault.Account, u User, t pendingToken, m Method, err error) {
+	k := m.Kind()
 	if !errors.Is(err, ErrRejected) || errors.Is(err, ErrTooMany) {
 		return
 	}
 	e := Event{Type: EventFailed, Purpose: t.Purpose, By: t.By, Kind: k, Err: err}
 	g.tell(a, u, e)
-	if vault.Counts(err) && a.Tries().Run == vault.Burst {
+	if m.Traits().Typed && vault.Counts(err) && a.Tries().Run == vault.Burst {
 		e.Type, e.Err = EventPaused, nil
 		g.tell(a, u, e)
 	}
-	if !has(a, k) {
+	if !a.Has(k, "") {
 		e.Type, e.Err = EventDisabled, nil
 		g.tell(a, u, e)
 	}
@@ -415,15 +422,31 @@ func (g *Guard) tellFailure(a *vault.Account, u User, t pendingToken, k Kind, er
 // Cancel ends the sign-in or step-up. What is over already is no error.
 // ErrTooMany if somebody cancels so often that it looks like a flood: the token
 // then ends by itself.
+//
+// Of a user without a record there is nothing to note the token in. A forced
+// enrolment that is given up must not be picked up by who comes to the browser
+// next, so that user is revoked, which makes the record.
 func (p *Pending) Cancel(ctx context.Context) error {
+	if p.g == nil {
+		return errNoGuard
+	}
+	if p.t.Enroll { // which may make a record: not for a user who is gone
+		if _, err := p.g.user(ctx, p.t.User); err != nil {
+			return err
+		}
+	}
 	_, err := vault.Update(ctx, p.g.vault, p.t.User, func(a *vault.Account) (struct{}, error) {
-		if !a.Exists() || p.check(a) != nil {
+		if p.check(a) != nil {
+			return struct{}{}, nil
+		}
+		if !a.Exists() {
+			a.Renew()
 			return struct{}{}, nil
 		}
 		if wait, ok := a.Allow("cancel", vault.Limit{N: 10, Per: time.Hour}); !ok {
 			return struct{}{}, &LimitError{RetryAfter: wait}
 		}
-		a.Spend(string(p.t.ID), time.UnixMilli(p.t.Issued), pendingTTL)
+		p.spend(a)
 		return struct{}{}, nil
 	})
 	return err
@@ -453,7 +476,11 @@ func (p *Pending) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error) 
 		if !p.t.Enroll {
 			return nil, vault.Uncounted(ErrExpired)
 		}
-		return p.g.enroll(ctx, a, u, m, n, flow(p.t.ID))
+		e, err := p.g.enroll(ctx, a, u, m, n, flow(p.t.ID))
+		if err == nil && e.Active {
+			return nil, fmt.Errorf("mfa: %s: a first factor that counts before it was confirmed", n.Kind)
+		}
+		return e, err
 	})
 	return e, err
 }
@@ -476,7 +503,7 @@ func (p *Pending) Confirm(ctx context.Context, id string, answer Answer) (*Login
 		if err != nil {
 			return nil, err
 		}
-		a.Spend(string(p.t.ID), time.UnixMilli(p.t.Issued), pendingTTL)
+		p.spend(a)
 		s, err := p.g.newSession(sessionToken{
 			User: p.t.User, ID: newTokenID(), Epoch: []byte(a.Epoch()), By: p.t.By, First: p.t.Issued,
 		})

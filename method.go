@@ -151,7 +151,9 @@ type Verifier interface {
 
 // A Challenger is a Verifier whose answer needs something first.
 //
-// Implementations send what they send with Scope.AfterSave.
+// Implementations must send what they send with Scope.AfterSave, and must ask
+// Scope.Allow before they send or store anything: whoever has the first factor
+// can have a challenge made.
 type Challenger interface {
 	Verifier
 	Challenge(context.Context, *vault.Scope, ChallengeRequest) (*Challenge, error)
@@ -190,7 +192,8 @@ type Repairer interface {
 	Repair(*vault.Scope)
 }
 
-func (a Answer) Format(s fmt.State, _ rune)     { fmt.Fprintf(s, "%s answer", a.Kind) }
-func (a Answer) MarshalJSON() ([]byte, error)   { return json.Marshal(fmt.Sprint(a)) }
-func (c Challenge) Format(s fmt.State, _ rune)  { fmt.Fprintf(s, "%s challenge", c.Kind) }
-func (e Enrollment) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%s enrolment %s", e.Kind, e.ID) }
+func (a Answer) Format(s fmt.State, _ rune)      { fmt.Fprintf(s, "%s answer", a.Kind) }
+func (a Answer) MarshalJSON() ([]byte, error)    { return json.Marshal(fmt.Sprint(a)) }
+func (c Challenge) Format(s fmt.State, _ rune)   { fmt.Fprintf(s, "%s challenge", c.Kind) }
+func (c Challenge) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(c)) }
+func (e Enrollment) Format(s fmt.State, _ rune)  { fmt.Fprintf(s, "%s enrolment %s", e.Kind, e.ID) }

@@ -33,14 +33,22 @@ const tolerance = 2 * time.Minute
 func (g *Guard) Session(userID, token string) *Session {
 	s := &Session{g: g, user: userID}
 	var t sessionToken
-	if token != "" && g.sealer.unseal(sealSession, token, &t) == nil && t.User == userID {
+	if userID != "" && token != "" && g.sealer.unseal(sealSession, userID, token, &t) == nil && t.User == userID {
 		s.t, s.token = t, token
 	}
 	return s
 }
 
+// orNone returns the session of nobody in place of nil.
+func (g *Guard) orNone(s *Session) *Session {
+	if s == nil {
+		return &Session{g: g}
+	}
+	return s
+}
+
 func (g *Guard) newSession(t sessionToken) (*Session, error) {
-	token, err := g.sealer.seal(sealSession, t)
+	token, err := g.sealer.seal(sealSession, t.User, t)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +124,8 @@ func (s *Session) AMR() []string {
 	return amr
 }
 
-func (s *Session) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte("session [redacted]")) }
-func (s *Session) MarshalJSON() ([]byte, error) { return []byte(`"session [redacted]"`), nil }
+func (s Session) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte("session [redacted]")) }
+func (s Session) MarshalJSON() ([]byte, error) { return []byte(`"session [redacted]"`), nil }
 
 // current reports whether s was made by a Guard for this user under the
 // account's present epoch.
@@ -141,19 +149,17 @@ func (s *Session) freshFirst(now time.Time) bool {
 	return !s.t.Exempt && past(s.t.First, now, defaultAge)
 }
 
-// proves returns the proof that satisfies r now, with a factor that is still
-// there; nil if there is none.
-func (s *Session) proves(a *vault.Account, r Rule) *wireProof {
+// proves returns the proof that satisfies r and the user's policy now, with a
+// factor that is still there; nil if there is none.
+func (s *Session) proves(a *vault.Account, u User, r Rule) *wireProof {
 	if !s.current(a) {
 		return nil
 	}
 	for i := range s.t.Proofs {
 		p := &s.t.Proofs[i]
 		m, ok := s.g.methods[p.Kind]
-		if ok && r.accepts(p.Kind, m.Traits()) && past(p.At, a.Now(), r.maxAge()) &&
-			slices.ContainsFunc(a.Factors(), func(f vault.Factor) bool {
-				return f.ID == p.FactorID && f.Kind == p.Kind && !f.Disabled
-			}) {
+		if ok && r.accepts(p.Kind, m.Traits()) && u.Policy.Rule.accepts(p.Kind, m.Traits()) &&
+			past(p.At, a.Now(), r.maxAge()) && p.FactorID != "" && a.Has(p.Kind, p.FactorID) {
 			return p
 		}
 	}
@@ -185,6 +191,7 @@ func (e *StepUpError) Is(target error) bool { return target == ErrStepUpRequired
 // so that what another process revoked is revoked here. A *StepUpError says
 // what is missing: Guard.StepUp, enrolment or a new sign-in.
 func (g *Guard) Require(ctx context.Context, s *Session, r Rule) error {
+	s = g.orNone(s)
 	u, err := g.user(ctx, s.user)
 	if err != nil {
 		return err
@@ -197,7 +204,7 @@ func (g *Guard) Require(ctx context.Context, s *Session, r Rule) error {
 }
 
 func (g *Guard) require(a *vault.Account, s *Session, u User, r Rule, usable methods) error {
-	if len(a.Factors()) == 0 {
+	if !a.Any() {
 		switch {
 		case s.t.Exempt:
 			return &StepUpError{Rule: r, First: true}
@@ -208,7 +215,7 @@ func (g *Guard) require(a *vault.Account, s *Session, u User, r Rule, usable met
 		}
 		return &StepUpError{Rule: r, First: true}
 	}
-	if s.proves(a, r) != nil {
+	if s.proves(a, u, r) != nil {
 		return nil
 	}
 	if !s.current(a) {
@@ -229,6 +236,7 @@ func (g *Guard) require(a *vault.Account, s *Session, u User, r Rule, usable met
 // renewed, with one more proof. A *StepUpError if no second factor can help:
 // the first factor must be proven again, or one be enrolled. It writes nothing.
 func (g *Guard) StepUp(ctx context.Context, s *Session, r Rule) (*Login, error) {
+	s = g.orNone(s)
 	u, err := g.user(ctx, s.user)
 	if err != nil {
 		return nil, err
@@ -261,7 +269,7 @@ func (g *Guard) StepUp(ctx context.Context, s *Session, r Rule) (*Login, error) 
 // factor within five minutes (NIST SP 800-63B-4 section 4.1.2.1, ASVS 7.5.1).
 // The proof that did it is nil for the first factor.
 func (g *Guard) authorize(a *vault.Account, s *Session, u User, usable methods) (*wireProof, error) {
-	if len(a.Factors()) == 0 {
+	if !a.Any() {
 		if s.current(a) && s.freshFirst(a.Now()) {
 			return nil, nil
 		}
@@ -269,7 +277,7 @@ func (g *Guard) authorize(a *vault.Account, s *Session, u User, usable methods) 
 	}
 	r := u.Policy.Rule
 	r.MaxAge, r.AllowWithout = defaultAge, false
-	if p := s.proves(a, r); p != nil {
+	if p := s.proves(a, u, r); p != nil {
 		return p, nil
 	}
 	return nil, g.require(a, s, u, r, usable)

@@ -18,7 +18,9 @@ type Settings struct {
 }
 
 // Settings returns those of the session's user.
-func (g *Guard) Settings(s *Session) *Settings { return &Settings{g, s} }
+func (g *Guard) Settings(s *Session) *Settings { return &Settings{g, g.orNone(s)} }
+
+func (s Settings) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("settings [redacted]")) }
 
 // A FactorInfo is what may be shown of a factor.
 type FactorInfo struct {
@@ -87,7 +89,7 @@ func (g *Guard) overview(ctx context.Context, userID string) (*Overview, error) 
 		}
 		standing := g.standing(a)
 		for _, m := range usable {
-			if m.Traits().Recovery && standing > 0 || !m.Traits().Recovery && u.Policy.offers(m.Kind()) {
+			if m.Traits().Recovery && standing > 0 || !m.Traits().Recovery && u.Policy.offers(m) {
 				o.Available = append(o.Available, m.Kind())
 			}
 		}
@@ -132,6 +134,22 @@ func (s *Settings) Overview(ctx context.Context) (*Overview, error) {
 	return s.g.overview(ctx, s.s.user)
 }
 
+// Check returns nil if the session is fresh enough to change something now, else
+// the *StepUpError that a change would give. It lets a page ask before its form
+// is filled in; the change itself decides anew.
+func (s *Settings) Check(ctx context.Context) error {
+	u, err := s.g.user(ctx, s.s.user)
+	if err != nil {
+		return err
+	}
+	usable := s.g.usable(ctx, u)
+	_, err = vault.Read(ctx, s.g.vault, s.s.user, func(a *vault.Account) (struct{}, error) {
+		_, err := s.g.authorize(a, s.s, u, usable)
+		return struct{}{}, err
+	})
+	return err
+}
+
 // change runs a change that the session must be fresh enough for.
 func change[T any](ctx context.Context, s *Settings, u User, f func(*vault.Account) (T, error)) (T, error) {
 	usable := s.g.usable(ctx, u)
@@ -171,10 +189,12 @@ func (s *Settings) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error)
 		if err != nil || !e.Active {
 			return e, err
 		}
+		of := EventCodesMade
 		if !m.Traits().Recovery {
-			g.tell(a, u, Event{Type: EventFactorAdded, Kind: n.Kind, FactorID: e.ID, Name: n.Name})
+			of = EventFactorAdded
+			g.tell(a, u, Event{Type: of, Kind: n.Kind, FactorID: e.ID, Name: n.Name})
 		}
-		g.endSessions(a, EventFactorAdded)
+		g.endSessions(a, of)
 		e.Session, err = s.s.renewed(a, nil)
 		return e, err
 	})
@@ -248,8 +268,8 @@ func (s *Settings) Rename(ctx context.Context, id, name string) error {
 }
 
 // Remove ends a factor. ErrNotFound if the user has none with that ID,
-// ErrLastFactor if no other is left to sign in with: RemoveAll is the call for
-// that.
+// ErrLastFactor if none that works is left to sign in with, recovery codes apart:
+// RemoveAll is the call for that.
 func (s *Settings) Remove(ctx context.Context, id string) (*Change, error) {
 	g := s.g
 	u, err := g.user(ctx, s.s.user)
@@ -262,9 +282,8 @@ func (s *Settings) Remove(ctx context.Context, id string) (*Change, error) {
 			return nil, ErrNotFound
 		}
 		f := a.Factors()[i]
-		before := g.standing(a)
 		a.Remove(id)
-		if g.standing(a) == 0 && before > 0 {
+		if g.standing(a) == 0 {
 			return nil, ErrLastFactor
 		}
 		g.tell(a, u, Event{Type: EventFactorRemoved, Kind: f.Kind, FactorID: id, Name: f.Name})
@@ -290,7 +309,7 @@ func (s *Settings) RemoveAll(ctx context.Context) (*Change, error) {
 		if u.Policy.requires(a.Now()) {
 			return nil, ErrRequired
 		}
-		if len(a.Factors()) == 0 {
+		if !a.Any() {
 			return nil, ErrNotFound
 		}
 		a.RemoveAll()

@@ -63,8 +63,8 @@ type wireProof struct {
 // sealer writes and reads tokens.
 type sealer struct {
 	vault interface {
-		Seal(purpose string, plain []byte) (string, error)
-		Unseal(purpose, token string) ([]byte, error)
+		Seal(purpose, subject string, plain []byte) (string, error)
+		Unseal(purpose, subject, token string) ([]byte, error)
 	}
 	enc cbor.EncMode
 	dec cbor.DecMode
@@ -88,17 +88,18 @@ func newSealer() (s sealer, err error) {
 	return s, nil
 }
 
-func (s sealer) seal(purpose string, token any) (string, error) {
+// seal writes a token for a subject, "" if unseal will not know whose it is.
+func (s sealer) seal(purpose, subject string, token any) (string, error) {
 	b, err := s.enc.Marshal(token)
 	if err != nil {
 		return "", fmt.Errorf("mfa: %w", err)
 	}
-	return s.vault.Seal(purpose, b)
+	return s.vault.Seal(purpose, subject, b)
 }
 
 // unseal reads text into token. ErrInvalid if seal did not write it.
-func (s sealer) unseal(purpose, text string, token any) error {
-	b, err := s.vault.Unseal(purpose, text)
+func (s sealer) unseal(purpose, subject, text string, token any) error {
+	b, err := s.vault.Unseal(purpose, subject, text)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,9 @@ type User struct {
 	Policy      Policy
 }
 
-// A Directory finds a user by ID. An error is a failure: nothing is decided.
+// A Directory finds a user by ID. An error is a failure: nothing is decided. It
+// must be an error for a user who was deleted or may not sign in: what was
+// handed out to somebody without a record is good for its ten minutes otherwise.
 type Directory func(ctx context.Context, userID string) (User, error)
 
 // A Demand says what the application wants of a user. Whatever it is, a user
@@ -49,8 +51,9 @@ type Policy struct {
 	// fewer give an advice. 0: two.
 	Methods int
 
-	// Rule is what the second step must satisfy besides. Its MaxAge and
-	// AllowWithout mean nothing here.
+	// Rule is what the second step must satisfy besides, here and in every
+	// Require; what cannot satisfy it is not enrolled, recovery codes apart. Its
+	// MaxAge and AllowWithout mean nothing here.
 	Rule Rule
 
 	// Offer limits which kinds may be enrolled, by tenant or role; recovery
@@ -68,8 +71,10 @@ func (p Policy) exempts(by By) bool {
 	return p.Demand == Exempt && slices.Contains(p.ExemptBy, by)
 }
 
-func (p Policy) offers(k Kind) bool {
-	return p.Offer == nil || slices.Contains(p.Offer, k)
+// offers reports whether m may be enrolled: if it is on offer, and if what it
+// proves would be accepted afterwards.
+func (p Policy) offers(m Method) bool {
+	return (p.Offer == nil || slices.Contains(p.Offer, m.Kind())) && p.Rule.accepts(m.Kind(), m.Traits())
 }
 
 // A Rule says what a proof must be. The zero Rule is strict: any second factor,

@@ -28,7 +28,7 @@
 // constant time.
 //
 // A hash takes 19 MiB. At most Options.Concurrent run at once in a Method; an
-// attempt that gets no turn within two seconds ends in mfa.ErrBusy and is not
+// attempt that gets no turn within a second ends in mfa.ErrBusy and is not
 // counted. So make one Method, not one for each request.
 //
 // # Concurrency

@@ -23,9 +23,7 @@ const (
 	saltSize = 16
 	tagSize  = 16
 
-	// patience is how long a try waits for its turn to hash. An attempt that
-	// the vault began on a cached record is tried on a fresh one before it
-	// fails, so it is two seconds at most.
+	// patience is how long an attempt waits for its turn to hash.
 	patience = time.Second
 )
 

@@ -63,8 +63,8 @@ type bucket struct {
 }
 
 type spent struct {
-	id              string
-	issued, expires int64
+	id             string
+	until, expires int64 // no token of this ID was issued later; Unix milliseconds
 }
 
 // UserID is the ID that the account was loaded for.
@@ -99,6 +99,14 @@ func (a *Account) create() { a.made = true }
 
 // Any reports whether any factor is active, of whatever kind, or disabled.
 func (a *Account) Any() bool { return len(a.factors) > 0 }
+
+// Has reports whether a factor of that kind is active and not disabled, the one
+// with that ID if it is not "".
+func (a *Account) Has(k Kind, id string) bool {
+	return slices.ContainsFunc(a.factors, func(f *Factor) bool {
+		return f.Kind == k && !f.Disabled && (id == "" || f.ID == id)
+	})
+}
 
 // Factors returns copies of all active factors, oldest first, of every kind
 // and the disabled ones too, without their secrets. Data is shared: it must not
@@ -210,23 +218,42 @@ func storeKey(k Kind, key string) string {
 }
 
 // Spend marks the token with that ID as used, for as long as ttl from now. At
-// most sixteen are remembered one by one: when there are more, every token
-// issued up to the oldest of them is dead.
+// most sixteen are remembered one by one. In place of one that is forgotten, for
+// its age or because there are more, every token that was issued until it was
+// spent is dead: nothing is ever un-spent.
 func (a *Account) Spend(id string, issued time.Time, ttl time.Duration) {
-	now := a.now.UnixMilli()
-	a.spent = slices.DeleteFunc(a.spent, func(s spent) bool { return s.expires <= now })
-	a.spent = append(a.spent, spent{id, issued.UnixMilli(), a.now.Add(ttl).UnixMilli()})
+	now, horizon := a.now.UnixMilli(), a.horizon()
+	if a.notBefore > horizon {
+		a.notBefore = 0 // of a clock that ran ahead
+	}
+	forget := func(s spent) { a.notBefore = max(a.notBefore, s.until) }
+	a.spent = slices.DeleteFunc(a.spent, func(s spent) bool {
+		switch {
+		case s.until > horizon: // of a clock that ran ahead: no such token is live
+			return true
+		case s.expires <= now:
+			forget(s)
+			return true
+		}
+		return false
+	})
+	a.spent = append(a.spent, spent{id, max(issued.UnixMilli(), now), a.now.Add(ttl).UnixMilli()})
 	for len(a.spent) > maxSpent {
-		oldest := slices.MinFunc(a.spent, func(x, y spent) int { return cmp.Compare(x.issued, y.issued) })
-		a.notBefore = max(a.notBefore, oldest.issued)
-		a.spent = slices.DeleteFunc(a.spent, func(s spent) bool { return s.issued <= a.notBefore })
+		oldest := slices.MinFunc(a.spent, func(x, y spent) int { return cmp.Compare(x.until, y.until) })
+		forget(oldest)
+		a.spent = slices.DeleteFunc(a.spent, func(s spent) bool { return s.until <= oldest.until })
 	}
 }
+
+// horizon is the latest time, in Unix milliseconds, that another machine's clock
+// could show now.
+func (a *Account) horizon() int64 { return a.now.Add(tolerance).UnixMilli() }
 
 // Live reports whether a token with that ID, issued then, is neither spent nor
 // void nor of the future.
 func (a *Account) Live(id string, issued time.Time) bool {
-	if issued.UnixMilli() <= a.notBefore || issued.After(a.now.Add(tolerance)) {
+	at, horizon := issued.UnixMilli(), a.horizon()
+	if at > horizon || at <= a.notBefore && a.notBefore <= horizon {
 		return false
 	}
 	return !slices.ContainsFunc(a.spent, func(s spent) bool { return s.id == id })
@@ -315,10 +342,7 @@ func (a *Account) live(expires time.Time) bool {
 // heal pulls every restriction that reaches further than it ever could, after
 // a clock ran ahead and was set back, to what it may be seen from now.
 func (a *Account) heal() {
-	now, horizon := a.now.UnixMilli(), a.now.Add(tolerance).UnixMilli()
-	if a.notBefore > horizon {
-		a.notBefore = now
-	}
+	now, horizon := a.now.UnixMilli(), a.horizon()
 	for i := range a.tries {
 		a.tries[i].heal(now, horizon)
 	}

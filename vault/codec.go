@@ -74,7 +74,7 @@ type wireBucket struct {
 
 type wireSpent struct {
 	ID      []byte `cbor:"1,keyasint"`
-	Issued  int64  `cbor:"2,keyasint"`
+	Until   int64  `cbor:"2,keyasint"`
 	Expires int64  `cbor:"3,keyasint"`
 }
 
@@ -129,7 +129,7 @@ func (c codec) encode(a *Account) ([]byte, error) {
 		w.Buckets = append(w.Buckets, wireBucket{b.name, b.used})
 	}
 	for _, s := range a.spent {
-		w.Spent = append(w.Spent, wireSpent{[]byte(s.id), s.issued, s.expires})
+		w.Spent = append(w.Spent, wireSpent{[]byte(s.id), s.until, s.expires})
 	}
 	b, err := c.enc.Marshal(w)
 	if err != nil {
@@ -174,7 +174,7 @@ func (c codec) decode(b []byte, a *Account) error {
 		a.buckets = append(a.buckets, bucket{b.Name, b.Used})
 	}
 	for _, s := range w.Spent {
-		a.spent = append(a.spent, spent{string(s.ID), s.Issued, s.Expires})
+		a.spent = append(a.spent, spent{string(s.ID), s.Until, s.Expires})
 	}
 	return nil
 }

@@ -111,23 +111,23 @@ func TestGoldenSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err := r.open(purposeRecord, "user", b); err != nil || string(got) != "plain" {
+	if got, err := r.open(purposeRecord, "user", b); err != nil || string(got) != "plain" {
 		t.Errorf("%q, %v", got, err)
 	}
 	for what, got := range map[string]error{
-		"another user":    third(r.open(purposeRecord, "resu", b)),
-		"another purpose": third(r.open("recor", "duser", b)),
-		"another key":     third(testRing(t, "k1", 8).open(purposeRecord, "user", b)),
+		"another user":    second(r.open(purposeRecord, "resu", b)),
+		"another purpose": second(r.open("recor", "duser", b)),
+		"another key":     second(testRing(t, "k1", 8).open(purposeRecord, "user", b)),
 	} {
 		if !errors.Is(got, ErrCorrupt) {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
-	if _, _, err := testRing(t, "k2", 0).open(purposeRecord, "user", b); !errors.Is(err, ErrUnknownKey) {
+	if _, err := testRing(t, "k2", 0).open(purposeRecord, "user", b); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("a key that is gone: %v", err)
 	}
 	b[0]++
-	if _, _, err := r.open(purposeRecord, "user", b); !errors.Is(err, ErrTooNew) {
+	if _, err := r.open(purposeRecord, "user", b); !errors.Is(err, ErrTooNew) {
 		t.Errorf("a newer format: %v", err)
 	}
 }
@@ -141,7 +141,7 @@ func testRing(t testing.TB, id string, fill byte) ring {
 	return r
 }
 
-func third(_ []byte, _ box, err error) error { return err }
+func second(_ []byte, err error) error { return err }
 
 // An older program refuses what it does not know; it never drops it.
 func TestUnknownFieldIsRefused(t *testing.T) {
@@ -217,7 +217,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, x []byte) {
-		if plain, _, err := r.open(purposeRecord, "u", x); err == nil && !bytes.Equal(x, b) {
+		if plain, err := r.open(purposeRecord, "u", x); err == nil && !bytes.Equal(x, b) {
 			t.Fatalf("%x opens as %q", x, plain)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -123,10 +124,13 @@ func validKeyID(id string) bool {
 	return len(id) >= 1 && len(id) <= 32
 }
 
-// ring seals under its first key and opens under any. Each purpose and subject
+// A ring seals under its first key and opens under any. Each purpose and subject
 // has a key of its own, derived by HKDF (RFC 5869), so that no AES-GCM key ever
 // sees enough nonces to matter.
-type ring []ringKey
+type ring struct {
+	keys  []ringKey
+	boxes *cache[boxName, box] // derived already; nil: none are kept
+}
 
 // A ringKey holds the extracted half of the derivation, which is the same for
 // every purpose and subject.
@@ -136,16 +140,19 @@ type ringKey struct {
 }
 
 func newRing(keys []namedKey) (ring, error) {
-	r := make(ring, len(keys))
+	r := ring{keys: make([]ringKey, len(keys))}
 	for i, k := range keys {
 		prk, err := hkdf.Extract(sha256.New, k.key, nil)
 		if err != nil {
-			return nil, fmt.Errorf("vault: %w", err)
+			return r, fmt.Errorf("vault: %w", err)
 		}
-		r[i] = ringKey{k.id, prk}
+		r.keys[i] = ringKey{k.id, prk}
 	}
 	return r, nil
 }
+
+// first is the ID of the key that seals.
+func (r ring) first() string { return r.keys[0].id }
 
 const (
 	formatVersion = 1
@@ -153,53 +160,39 @@ const (
 	tagSize       = 16
 )
 
-func (r ring) find(id string) (ringKey, bool) {
-	for _, k := range r {
-		if k.id == id {
-			return k, true
-		}
-	}
-	return ringKey{}, false
+// A box seals and opens for one purpose and subject under one key.
+type box struct {
+	boxName
+	aead cipher.AEAD
 }
 
-func (k ringKey) aead(purpose, subject string) (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, k.prk, string(lengthPrefixed("mfa", purpose, subject)), keySize)
+type boxName struct{ keyID, purpose, subject string }
+
+// box derives the key of that name, or finds it among those of late.
+func (r ring) box(name boxName) (box, error) {
+	if b, ok := r.boxes.get(name); ok {
+		return b, nil
+	}
+	i := slices.IndexFunc(r.keys, func(k ringKey) bool { return k.id == name.keyID })
+	if i < 0 {
+		return box{}, ErrUnknownKey
+	}
+	info := lengthPrefixed("mfa", name.purpose, name.subject)
+	key, err := hkdf.Expand(sha256.New, r.keys[i].prk, string(info), keySize)
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return box{}, fmt.Errorf("vault: %w", err)
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return box{}, fmt.Errorf("vault: %w", err)
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return box{}, fmt.Errorf("vault: %w", err)
 	}
-	return gcm, nil
-}
-
-// A box seals and opens for one purpose and subject under one key.
-type box struct {
-	keyID            string
-	aead             cipher.AEAD
-	purpose, subject string
-}
-
-func (r ring) box(keyID, purpose, subject string) (box, error) {
-	k, ok := r.find(keyID)
-	if !ok {
-		return box{}, ErrUnknownKey
-	}
-	aead, err := k.aead(purpose, subject)
-	return box{keyID, aead, purpose, subject}, err
-}
-
-// first returns the box that seals: b itself if it is under the first key.
-func (r ring) first(b box, purpose, subject string) (box, error) {
-	if b.keyID == r[0].id && b.purpose == purpose && b.subject == subject {
-		return b, nil
-	}
-	return r.box(r[0].id, purpose, subject)
+	b := box{name, gcm}
+	r.boxes.put(name, b)
+	return b, nil
 }
 
 // seal returns format, key ID, nonce and ciphertext. The associated data binds
@@ -219,29 +212,30 @@ func (b box) associated() []byte {
 }
 
 func (r ring) seal(purpose, subject string, plain []byte) ([]byte, error) {
-	b, err := r.first(box{}, purpose, subject)
+	b, err := r.box(boxName{r.first(), purpose, subject})
 	if err != nil {
 		return nil, err
 	}
 	return b.seal(plain), nil
 }
 
-func (r ring) open(purpose, subject string, sealed []byte) (plain []byte, b box, err error) {
+func (r ring) open(purpose, subject string, sealed []byte) ([]byte, error) {
 	id, rest, err := sealedUnder(sealed)
 	if err != nil {
-		return nil, b, err
+		return nil, err
 	}
-	if b, err = r.box(id, purpose, subject); err != nil {
-		return nil, b, err
+	b, err := r.box(boxName{id, purpose, subject})
+	if err != nil {
+		return nil, err
 	}
 	if len(rest) < nonceSize+tagSize {
-		return nil, b, ErrCorrupt
+		return nil, ErrCorrupt
 	}
-	plain, err = b.aead.Open(nil, rest[:nonceSize], rest[nonceSize:], b.associated())
+	plain, err := b.aead.Open(nil, rest[:nonceSize], rest[nonceSize:], b.associated())
 	if err != nil {
-		return nil, b, ErrCorrupt
+		return nil, ErrCorrupt
 	}
-	return plain, b, nil
+	return plain, nil
 }
 
 // sealedUnder returns the ID of the key and what follows it.

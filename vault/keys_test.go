@@ -161,10 +161,19 @@ func TestListingIsOptional(t *testing.T) {
 
 func TestSealedTokens(t *testing.T) {
 	t.Parallel()
+	for _, subject := range []string{"", "u"} {
+		t.Run("for "+subject, func(t *testing.T) {
+			t.Parallel()
+			sealedTokens(t, subject)
+		})
+	}
+}
+
+func sealedTokens(t *testing.T, subject string) {
 	b := newBench(t)
-	token, err := b.Seal("p", []byte("hello"))
+	token, err := b.Seal("p", subject, []byte("hello"))
 	must(t, err)
-	if got, err := b.Unseal("p", token); err != nil || string(got) != "hello" {
+	if got, err := b.Unseal("p", subject, token); err != nil || string(got) != "hello" {
 		t.Fatalf("%q %v", got, err)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(token)
@@ -180,15 +189,20 @@ func TestSealedTokens(t *testing.T) {
 		bad = append(bad, base64.RawURLEncoding.EncodeToString(c))
 	}
 	for _, text := range bad {
-		if got, err := b.Unseal("p", text); err == nil || !errors.Is(err, vault.ErrInvalid) {
+		if got, err := b.Unseal("p", subject, text); err == nil || !errors.Is(err, vault.ErrInvalid) {
 			t.Errorf("%.40q gave %q, %v", text, got, err)
 		}
 	}
-	_, err = b.Unseal("q", token)
+	_, err = b.Unseal("q", subject, token)
 	wantErr(t, err, vault.ErrInvalid)
-	_, err = b.another(t, newKey(t)).Unseal("p", token)
+	_, err = b.another(t, newKey(t)).Unseal("p", subject, token)
 	wantErr(t, err, vault.ErrInvalid)
-	again, err := b.Seal("p", []byte("hello"))
+	for _, other := range []string{"", "u", "v"} {
+		if _, err := b.Unseal("p", other, token); (err == nil) != (other == subject) {
+			t.Errorf("a token of %q opened for %q: %v", subject, other, err)
+		}
+	}
+	again, err := b.Seal("p", subject, []byte("hello"))
 	must(t, err)
 	if again == token {
 		t.Error("sealing is not random")
@@ -339,14 +353,27 @@ func TestClockJump(t *testing.T) {
 		return nil
 	}))
 	wantErr(t, guess(t, b.Vault, "u", "wrong"), vault.ErrTooMany) // still paused, from now
+	_, err = vault.Read(t.Context(), b.Vault, "u", func(a *vault.Account) (struct{}, error) {
+		if !a.Live("new", a.Now()) {
+			t.Error("a watermark of the future stops today's tokens")
+		}
+		return struct{}{}, nil
+	})
+	must(t, err)
 	b.clock.Advance(31 * time.Second)
 	must(t, guess(t, b.Vault, "u", "secret"))
-	must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
-		if !a.Live("new", a.Now()) {
-			t.Error("no token is live any more")
-		}
-		return nil
-	}))
+	// the sixteen of the future take no room from those of now
+	start := b.clock.Now()
+	for i := range 16 {
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
+			if !a.Live("first", start) {
+				t.Errorf("dead after %d others were spent", i)
+			}
+			a.Spend(fmt.Sprint("now", i), a.Now(), 10*time.Minute)
+			return nil
+		}))
+		b.clock.Advance(time.Second)
+	}
 	b.clock.Advance(time.Hour)
 	must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
 		if wait, ok := a.Allow("x", vault.Limit{N: 1, Per: time.Hour}); !ok {
@@ -354,4 +381,55 @@ func TestClockJump(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// A clock that ran ahead for a while makes nothing good again that was spent.
+func TestSpentAcrossAClockJump(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	enroll(t, b.Vault, "u")
+	issued := b.clock.Now()
+	spend := func(id string) {
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error { a.Spend(id, a.Now(), 10*time.Minute); return nil }))
+	}
+	b.clock.Advance(time.Minute)
+	spend("used")
+	b.clock.Advance(24 * time.Hour)
+	spend("on the wrong day")
+	b.clock.Advance(-24 * time.Hour)
+	live := func(id string, issued time.Time) bool {
+		ok, err := vault.Read(t.Context(), b.Vault, "u", func(a *vault.Account) (bool, error) { return a.Live(id, issued), nil })
+		must(t, err)
+		return ok
+	}
+	if live("used", issued) {
+		t.Error("a spent token is good again")
+	}
+	b.clock.Advance(time.Second)
+	if !live("new", b.clock.Now()) {
+		t.Error("a new one is dead")
+	}
+}
+
+// A ceremony that was resumed has several tokens: when its spent ID is
+// forgotten, all of them stay dead.
+func TestSpentCeremonyStaysSpent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	enroll(t, b.Vault, "u")
+	first := b.clock.Now()
+	b.clock.Advance(3 * time.Minute)
+	second := b.clock.Now()
+	b.clock.Advance(time.Minute)
+	must(t, update(t, b.Vault, "u", func(a *vault.Account) error { a.Spend("ceremony", first, 10*time.Minute); return nil }))
+	for i := range 20 {
+		b.clock.Advance(time.Second)
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
+			a.Spend(fmt.Sprint(i), a.Now(), 10*time.Minute)
+			if a.Live("ceremony", second) {
+				t.Errorf("good again after %d more", i+1)
+			}
+			return nil
+		}))
+	}
 }

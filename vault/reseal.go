@@ -74,10 +74,10 @@ func (v *Vault) reseal(ctx context.Context, userID string) (bool, error) {
 			return false, err
 		}
 		id, _, err := sealedUnder(rec.Data)
-		if err != nil || id == v.ring[0].id {
+		if err != nil || id == v.ring.first() {
 			return false, err
 		}
-		plain, _, err := v.ring.open(purposeRecord, userID, rec.Data)
+		plain, err := v.ring.open(purposeRecord, userID, rec.Data)
 		if err != nil {
 			return false, err
 		}

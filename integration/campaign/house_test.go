@@ -1,0 +1,235 @@
+package campaign
+
+// What the campaigns run on: a store, and instances of the library over it.
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/seed-f4994bf1/mfa"
+	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/mfatest"
+	"github.com/seed-f4994bf1/mfa/store"
+	"github.com/seed-f4994bf1/mfa/store/memstore"
+	"github.com/seed-f4994bf1/mfa/store/sqlstore"
+	"github.com/seed-f4994bf1/mfa/totp"
+	"github.com/seed-f4994bf1/mfa/vault"
+)
+
+// long reports whether the large numbers are wanted.
+func long() bool { return os.Getenv("MFA_LONG") != "" }
+
+// number returns n, or large if the large numbers are wanted.
+func number(n, large int) int {
+	if long() {
+		return large
+	}
+	return n
+}
+
+// A house is one store, and the keys and the clock of all instances over it.
+type house struct {
+	*mfatest.Kit
+	keys vault.Keys
+	slow bool                             // backup codes under a slow hash, as by default
+	file string                           // of SQLite; "" in memory
+	open func(t testing.TB) store.Store   // the store as one more instance sees it
+	wrap func(s store.Store) store.Store  // what stands between an instance and the store; nil: nothing
+	with func(userID string, u *mfa.User) // what the directory says of a user; nil: nothing
+}
+
+func newHouse(t testing.TB, file string) *house {
+	t.Helper()
+	keys, err := vault.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{Kit: mfatest.New(t), keys: keys, file: file}
+	h.open = func(testing.TB) store.Store { return h.Store }
+	if file != "" {
+		h.open = func(t testing.TB) store.Store { return openSQLite(t, file) }
+	}
+	return h
+}
+
+// onEachStore runs test on a house in memory and on one on SQLite.
+func onEachStore(t *testing.T, test func(t *testing.T, h *house)) {
+	t.Run("memory", func(t *testing.T) { test(t, newHouse(t, "")) })
+	t.Run("sqlite", func(t *testing.T) { test(t, newHouse(t, filepath.Join(t.TempDir(), "mfa.db"))) })
+}
+
+var _ store.Lister = (*memstore.Store)(nil)
+
+// openSQLite opens a pool of its own on the file, as the package sqlstore says.
+func openSQLite(t testing.TB, file string) store.Store {
+	t.Helper()
+	s, db, err := dialSQLite(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		db.Close()
+	})
+	return s
+}
+
+func dialSQLite(file string) (*sqlstore.Store, *sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+file+
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(1)
+	s, err := sqlstore.Open(context.Background(), db, sqlstore.SQLite, nil)
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return s, db, nil
+}
+
+// An instance is the library in one process: a vault with its own cache, and a
+// Guard.
+type instance struct {
+	vault *vault.Vault
+	guard *mfa.Guard
+}
+
+// slowMethods are apps and backup codes as by default: each attempt and each
+// new code costs a slow hash.
+func slowMethods() []mfa.Method { return []mfa.Method{totp.New(nil), backupcodes.New(nil)} }
+
+// quickMethods are apps and backup codes that are long enough to need no slow
+// hash: for where it is not the point.
+func quickMethods() []mfa.Method {
+	return []mfa.Method{totp.New(nil), backupcodes.New(&backupcodes.Options{Chars: 24})}
+}
+
+// instance returns one more, with these methods; none: apps and backup codes.
+func (h *house) instance(t testing.TB, methods ...mfa.Method) *instance {
+	t.Helper()
+	return h.instanceOver(t, h.open(t), 0, methods...)
+}
+
+func (h *house) instanceOver(t testing.TB, s store.Store, cache int, methods ...mfa.Method) *instance {
+	t.Helper()
+	if h.wrap != nil {
+		s = h.wrap(s)
+	}
+	if len(methods) == 0 && h.slow {
+		methods = slowMethods()
+	}
+	i, err := newInstance(s, h.keys, h.Clock, cache, h.with, methods...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Kit.Vault = i.vault
+	return i
+}
+
+func newInstance(s store.Store, keys vault.Keys, clock *mfatest.Clock, cache int, with func(string, *mfa.User), methods ...mfa.Method) (*instance, error) {
+	v, err := vault.Open(s, keys, &vault.Options{Now: clock.Now, Cache: cache})
+	if err != nil {
+		return nil, err
+	}
+	if len(methods) == 0 {
+		methods = quickMethods()
+	}
+	g, err := mfa.New(v, mfa.Config{Service: "Acme", Methods: methods, Users: func(ctx context.Context, id string) (mfa.User, error) {
+		wait(ctx)
+		u := mfa.User{ID: id}
+		if with != nil {
+			with(id, &u)
+		}
+		return u, nil
+	}})
+	return &instance{v, g}, err
+}
+
+// begin starts a sign-in by password.
+func (i *instance) begin(t testing.TB, userID string) *mfa.Pending {
+	t.Helper()
+	login, err := i.guard.Begin(context.Background(), mfa.FirstFactor{UserID: userID, By: mfa.ByPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if login.Pending == nil {
+		t.Fatalf("signed in without a second factor: %s", login.Skipped)
+	}
+	return login.Pending
+}
+
+// A verdict is what became of one request.
+type verdict string
+
+const (
+	accepted verdict = "accepted"
+	invalid  verdict = "invalid"
+	replayed verdict = "replayed"
+	expired  verdict = "expired"
+	tooMany  verdict = "too many"
+	rejected verdict = "rejected"
+)
+
+func verdictOf(login *mfa.Login, err error) verdict {
+	switch {
+	case err == nil && login != nil && login.Session != nil && login.Pending == nil:
+		return accepted
+	case err == nil:
+		return "neither an error nor a session"
+	case login != nil:
+		return verdict(fmt.Sprintf("an error and a login: %v", err))
+	case errors.Is(err, mfa.ErrInvalid):
+		return invalid
+	case errors.Is(err, mfa.ErrReplayed):
+		return replayed
+	case errors.Is(err, mfa.ErrExpired):
+		return expired
+	case errors.Is(err, mfa.ErrTooMany):
+		return tooMany
+	case errors.Is(err, mfa.ErrRejected):
+		return rejected
+	}
+	return verdict("failed: " + err.Error())
+}
+
+// refused reports whether v is a verdict that wraps ErrRejected.
+func (v verdict) refused() bool {
+	switch v {
+	case invalid, replayed, expired, tooMany, rejected:
+		return true
+	}
+	return false
+}
+
+// A hold keeps requests inside the Guard's call until it is let go.
+type hold struct {
+	inside chan struct{} // gets one for each request that is there
+	let    chan struct{} // closed to let them go
+}
+
+func newHold(n int) *hold { return &hold{make(chan struct{}, n), make(chan struct{})} }
+
+type holdKey struct{}
+
+func (h *hold) in(ctx context.Context) context.Context { return context.WithValue(ctx, holdKey{}, h) }
+
+// wait is called by the directory, so inside Begin, Verify and the others.
+func wait(ctx context.Context) {
+	if h, ok := ctx.Value(holdKey{}).(*hold); ok {
+		h.inside <- struct{}{}
+		<-h.let
+	}
+}
+
+// aDay is longer than any limit looks back.
+const aDay = 25 * time.Hour

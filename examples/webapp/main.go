@@ -1,0 +1,102 @@
+// Command webapp is a small shop with accounts, and the example of how an
+// application uses this library: sign up, sign in with a password and a second
+// step, a Security page, an admin page, a service account, all in one SQLite
+// file.
+//
+//	go run ./examples/webapp
+//
+// Everything about the second factor is in mfa.go; the rest is what every
+// application has anyway.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "webapp:", err)
+		os.Exit(1)
+	}
+}
+
+const welcome = `
+The Acme tea shop is open: %s
+
+  1. Sign up. The first account is the administrator's; take any password of ten characters.
+  2. Open "Security", turn on two-step sign-in, and scan the QR code with an authenticator app.
+  3. Sign out and in again. Then order tea: from there on the second step is required.
+     "Admin" shows who has what, resets somebody, and makes a service account.
+
+Data: %s   Sealing key: %s   Stop: Ctrl+C
+`
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
+	addr := flags.String("addr", "localhost:8080", "where to listen, on loopback")
+	file := flags.String("db", "webapp.db", "the SQLite file; its sealing key is kept beside it")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := loopback(*addr); err != nil {
+		return err
+	}
+	app, err := open(ctx, *file)
+	if err != nil {
+		return err
+	}
+	defer app.close()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: app.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
+	fmt.Fprintf(out, welcome, address(*addr, listener.Addr()), *file, keyFile(*file))
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	// What has begun is finished: a code that was accepted is answered.
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(shutdown)
+}
+
+// loopback refuses addresses that others could reach: this program speaks plain
+// http.
+func loopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("-addr %s: this example speaks plain http and listens on loopback alone", addr)
+	}
+	return nil
+}
+
+// address is where to point a browser.
+func address(asked string, bound net.Addr) string {
+	host, _, _ := net.SplitHostPort(asked)
+	_, port, _ := net.SplitHostPort(bound.String())
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -6,6 +6,7 @@ package vault
 // wrote. The formats are held by golden files in testdata.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -80,12 +81,12 @@ type wireSpent struct {
 
 // codec holds the two modes, which are costly to make.
 type codec struct {
-	enc cbor.EncMode
+	enc cbor.UserBufferEncMode
 	dec cbor.DecMode
 }
 
 func newCodec() (codec, error) {
-	enc, err := cbor.CoreDetEncOptions().EncMode()
+	enc, err := cbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		return codec{}, fmt.Errorf("vault: %w", err)
 	}
@@ -103,6 +104,7 @@ func newCodec() (codec, error) {
 	return codec{enc, dec}, nil
 }
 
+// encode returns what is sealed of a: room for the versions, then the account.
 func (c codec) encode(a *Account) ([]byte, error) {
 	w := wire{
 		MACKey: a.macKey, Epoch: a.epoch, NotBefore: a.notBefore,
@@ -131,11 +133,13 @@ func (c codec) encode(a *Account) ([]byte, error) {
 	for _, s := range a.spent {
 		w.Spent = append(w.Spent, wireSpent{[]byte(s.id), s.until, s.expires})
 	}
-	b, err := c.enc.Marshal(w)
-	if err != nil {
+	var b bytes.Buffer
+	b.Grow(a.size + 256)
+	b.Write(make([]byte, versionsSize))
+	if err := c.enc.MarshalToBuffer(w, &b); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 func (c codec) decode(b []byte, a *Account) error {
@@ -151,12 +155,15 @@ func (c codec) decode(b []byte, a *Account) error {
 	a.macKey, a.epoch, a.notBefore = w.MACKey, w.Epoch, w.NotBefore
 	a.tries[0].read(w.Tries)
 	a.tries[1].read(w.Confirms)
+	factors := make([]Factor, len(w.Factors))
 	for i := range w.Factors {
-		a.factors = append(a.factors, w.Factors[i].factor())
+		factors[i] = w.Factors[i].factor()
+		a.factors = append(a.factors, &factors[i])
 	}
 	for i := range w.Drafts {
 		d := &w.Drafts[i]
-		a.drafts = append(a.drafts, &draft{d.Factor.factor(), d.Flow, time.UnixMilli(d.Expires)})
+		f := d.Factor.factor()
+		a.drafts = append(a.drafts, &draft{&f, d.Flow, time.UnixMilli(d.Expires)})
 	}
 	for _, c := range w.Challenges {
 		a.challenges = append(a.challenges, &challenge{
@@ -190,8 +197,8 @@ func (f *Factor) wire() wireFactor {
 	return w
 }
 
-func (w *wireFactor) factor() *Factor {
-	f := &Factor{
+func (w *wireFactor) factor() Factor {
+	f := Factor{
 		ID: w.ID, Kind: Kind(w.Kind), Name: w.Name, Added: time.UnixMilli(w.Added),
 		Key: string(w.Key), Data: w.Data, hidden: w.Secret, Disabled: w.Disabled,
 	}
@@ -217,7 +224,10 @@ func (t *tries) read(w *wireTries) {
 // What is sealed of a record: the versions of the latest saves, newest first,
 // then the account. The versions stand apart, so that two accounts compare by
 // their bytes.
-const remembered = 4
+const (
+	remembered   = 4
+	versionsSize = 8 * remembered
+)
 
 type versions [remembered]int64
 
@@ -225,19 +235,19 @@ func (v versions) then(next int64) versions {
 	return versions{next, v[0], v[1], v[2]}
 }
 
-func (v versions) append(b []byte) []byte {
-	for _, n := range v {
-		b = binary.BigEndian.AppendUint64(b, uint64(n))
+// put writes v where it stands in plain.
+func (v versions) put(plain []byte) {
+	for i, n := range v {
+		binary.BigEndian.PutUint64(plain[8*i:], uint64(n))
 	}
-	return b
 }
 
-func splitVersions(b []byte) (v versions, rest []byte, err error) {
-	if len(b) < 8*remembered {
-		return v, nil, ErrCorrupt
+func versionsOf(plain []byte) (v versions, err error) {
+	if len(plain) < versionsSize {
+		return v, ErrCorrupt
 	}
 	for i := range v {
-		v[i] = int64(binary.BigEndian.Uint64(b[8*i:]))
+		v[i] = int64(binary.BigEndian.Uint64(plain[8*i:]))
 	}
-	return v, b[8*remembered:], nil
+	return v, nil
 }

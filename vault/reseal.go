@@ -81,13 +81,13 @@ func (v *Vault) reseal(ctx context.Context, userID string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		vs, rest, err := splitVersions(plain)
+		vs, err := versionsOf(plain)
 		if err != nil {
 			return false, err
 		}
 		c := store.Change{UserID: userID, Old: rec.Version, New: newVersion(rec.Version)}
-		c.Data, err = v.ring.seal(purposeRecord, userID, append(vs.then(c.New).append(nil), rest...))
-		if err != nil {
+		vs.then(c.New).put(plain)
+		if c.Data, err = v.ring.seal(purposeRecord, userID, plain); err != nil {
 			return false, err
 		}
 		switch out, _, err := v.save(ctx, c); out {

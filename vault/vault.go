@@ -101,7 +101,7 @@ const purposeRecord = "record"
 // opened is a record that was opened for one try.
 type opened struct {
 	account  *Account
-	before   []byte // the account's encoding as it was loaded
+	plain    []byte // what was sealed
 	versions versions
 }
 
@@ -115,17 +115,16 @@ func (v *Vault) open(userID string, rec store.Record) (o opened, err error) {
 	if rec.Version == 0 {
 		a.macKey = make([]byte, 32)
 		_, _ = rand.Read(a.macKey)
-		o.before, err = v.codec.encode(a)
+		o.plain, err = v.codec.encode(a)
 		return o, err
 	}
-	plain, err := v.ring.open(purposeRecord, userID, rec.Data)
-	if err != nil {
+	if o.plain, err = v.ring.open(purposeRecord, userID, rec.Data); err != nil {
 		return o, err
 	}
-	if o.versions, o.before, err = splitVersions(plain); err != nil {
+	if o.versions, err = versionsOf(o.plain); err != nil {
 		return o, err
 	}
-	if err := v.codec.decode(o.before, a); err != nil {
+	if err := v.codec.decode(o.plain[versionsSize:], a); err != nil {
 		return o, err
 	}
 	a.heal()
@@ -136,20 +135,19 @@ func (v *Vault) open(userID string, rec store.Record) (o opened, err error) {
 // nothing to save.
 func (v *Vault) seal(o opened, rec store.Record) (*store.Change, error) {
 	a := o.account
-	after, err := v.codec.encode(a)
+	plain, err := v.codec.encode(a)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case a.made && !a.exists:
-	case bytes.Equal(after, o.before) && len(a.claim)+len(a.release) == 0:
+	case bytes.Equal(plain[versionsSize:], o.plain[versionsSize:]) && len(a.claim)+len(a.release) == 0:
 		return nil, nil
 	case !a.made:
 		return nil, ErrNoAccount
 	}
 	c := &store.Change{UserID: a.userID, Old: rec.Version, New: newVersion(rec.Version), Claim: a.claim, Release: a.release}
-	plain := make([]byte, 0, 8*remembered+len(after))
-	plain = append(o.versions.then(c.New).append(plain), after...)
+	o.versions.then(c.New).put(plain)
 	if c.Data, err = v.ring.seal(purposeRecord, a.userID, plain); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // commands are those that the documents tell a reader to run, with what runs
 // them.
 var commands = map[string]string{
-	"go run ./examples/webapp":            "examples/webapp: TestCommand",
+	"go run ./examples/webapp":            "browser.TestWebapp builds and drives it; examples/webapp has a smoke test",
 	"go test work":                        ".ci/run, with the race detector",
 	"go get github.com/seed-f4994bf1/mfa": "TestConsumer builds such a module",
 }

@@ -213,7 +213,6 @@ func (p *page) back() {
 }
 
 func (p *page) text() string { p.t.Helper(); return eval[string](p, `document.body.innerText`) }
-func (p *page) path() string { p.t.Helper(); return eval[string](p, `location.pathname`) }
 
 // wait waits until the page shows every one of the texts, whatever their case.
 func (p *page) wait(texts ...string) {
@@ -277,13 +276,6 @@ func (p *page) mark(text string) {
 			p.t.Fatalf("nothing to press for %q:\n%s", text, p.describe())
 		}
 	}
-}
-
-// press presses without waiting for a page to follow.
-func (p *page) press(text string) {
-	p.t.Helper()
-	p.mark(text)
-	p.do(chromedp.Click(chromedp.CSS("[data-test-target]")))
 }
 
 // doubleClick presses twice, as fast as a person does.

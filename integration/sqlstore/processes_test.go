@@ -38,7 +38,7 @@ func child(ctx context.Context, job, file, name string) *exec.Cmd {
 func TestChild(t *testing.T) {
 	job, name := os.Getenv(childJob), os.Getenv(childName)
 	if job == "" {
-		t.Skip("runs in the child processes of other tests")
+		return // its work is done in child processes
 	}
 	s := openFile(t, os.Getenv(childFile))
 	switch job {

@@ -17,6 +17,10 @@ import (
 // the first factor of a user with nothing set up can cause them.
 const enrollments = 20
 
+// codeSets is how many sets of recovery codes may be made anew in an hour: each
+// takes as long to hash as all of its codes.
+const codeSets = 10
+
 // checkName returns ErrArgument unless name may be shown anywhere.
 func checkName(name string) error {
 	if len(name) > vault.MaxName || !utf8.ValidString(name) {

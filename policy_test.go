@@ -340,3 +340,17 @@ func TestUserDefaults(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// A program's key lets the program in, and sets nothing up for the person.
+func TestAPIKeyChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	login, err := w.guard.Begin(t.Context(), mfa.FirstFactor{UserID: "alice", By: mfa.ByAPIKey})
+	if err != nil || login.Session == nil {
+		t.Fatal(login, err)
+	}
+	_, err = w.guard.Settings(login.Session).Enroll(t.Context(), mfa.NewFactor{Kind: kindApp})
+	if missing := wantStepUp(t, "Enroll", err); !missing.First {
+		t.Errorf("%+v", missing)
+	}
+}

@@ -144,9 +144,10 @@ func past(at int64, now time.Time, age time.Duration) bool {
 }
 
 // freshFirst reports whether the first factor was proven at most defaultAge
-// ago, by one that counts for the whole account.
+// ago, by one that counts for the whole account: a program's key sets nothing
+// up for the person that it belongs to.
 func (s *Session) freshFirst(now time.Time) bool {
-	return !s.t.Exempt && past(s.t.First, now, defaultAge)
+	return !s.t.Exempt && s.t.By != ByAPIKey && past(s.t.First, now, defaultAge)
 }
 
 // proves returns the proof that satisfies r and the user's policy now, with a
@@ -166,12 +167,15 @@ func (s *Session) proves(a *vault.Account, u User, r Rule) *wireProof {
 	return nil
 }
 
-// A StepUpError says what is missing before the call may go on.
+// A StepUpError says what is missing before the call may go on. A user who has
+// nothing set up is told Enroll by Require and StepUp, which want a second
+// factor, but First by the calls of Settings, which want a fresh first factor
+// before one is enrolled.
 type StepUpError struct {
 	Rule   Rule    // that is to be satisfied
 	Offers []Offer // what the user can satisfy it with, by Guard.StepUp
 	Enroll bool    // the user has nothing set up that could: enrol first
-	First  bool    // the session proves too little: the first factor must be proven again
+	First  bool    // the session proves too little, or too long ago: the first factor must be proven again
 }
 
 func (e *StepUpError) Error() string {

@@ -169,8 +169,8 @@ func change[T any](ctx context.Context, s *Settings, u User, f func(*vault.Accou
 
 // Enroll begins an enrolment, which Confirm of the same session completes
 // within ten minutes. An active one counts at once: recovery codes, of which
-// the old set dies. An *EffectError says that the enrolment stands, but its
-// code could not be sent.
+// the old set dies. ErrTooMany after 20 enrolments or 10 new sets in an hour. An
+// *EffectError says that the enrolment stands, but its code could not be sent.
 func (s *Settings) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error) {
 	g := s.g
 	u, m, err := g.enrolling(ctx, s.s.user, n)
@@ -181,6 +181,9 @@ func (s *Settings) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error)
 		if m.Traits().Recovery {
 			if g.standing(a) == 0 {
 				return nil, vault.Uncounted(ErrNotEnrolled)
+			}
+			if wait, ok := a.Allow("codes", vault.Limit{N: codeSets, Per: time.Hour}); !ok {
+				return nil, &LimitError{RetryAfter: wait}
 			}
 			e, err = g.recover(ctx, a, u, m, flow(s.s.t.ID))
 		} else {

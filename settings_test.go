@@ -558,6 +558,38 @@ func TestNewCodesEndTheOld(t *testing.T) {
 	}
 }
 
+// A set takes as long to hash as all of its codes, so nobody gets sets without
+// end; the last one stays good, and the first factor anew still brings one.
+func TestNewCodesHaveABudget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.person("alice", kindApp)
+	p.signIn(kindApp)
+	for i := range 10 {
+		if err := p.newCodes(t.Context()); err != nil {
+			t.Fatalf("set %d: %v", i, err)
+		}
+	}
+	_, saves := w.store.during(func() {
+		for range 5 {
+			wantPaused(t, "one set more", p.newCodes(t.Context()), time.Hour)
+		}
+	})
+	if saves != 0 {
+		t.Errorf("%d saves by what was refused", saves)
+	}
+	w.verify(w.pending("alice"), p.answer(kindCodes))
+	if err := p.removeAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.add(kindApp)
+	w.clock.add(time.Hour)
+	p.signIn(kindApp)
+	if err := p.newCodes(t.Context()); err != nil {
+		t.Errorf("an hour later: %v", err)
+	}
+}
+
 // several factors, removed one by one; the last only by RemoveAll, and
 // not where the policy demands one.
 func TestLastFactorHasItsOwnCall(t *testing.T) {

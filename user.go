@@ -118,5 +118,5 @@ const (
 	ByFederation    By = "federation"
 	ByMagicLink     By = "magic-link"
 	ByClientCert    By = "client-cert"
-	ByAPIKey        By = "api-key"
+	ByAPIKey        By = "api-key" // a program's: no settings are changed by it
 )

@@ -239,6 +239,7 @@ func (v *visit) apiForcedConfirm() {
 	case err == nil:
 		v.apiComplete(l)
 	case l != nil && len(l.BackupCodes) > 0: // they will not come again
+		v.report(err)
 		v.ok(wireLogin{Status: StatusSignInAgain, BackupCodes: reveal(l.BackupCodes)})
 	default:
 		v.fail(err)
@@ -314,6 +315,7 @@ func (v *visit) apiEnrolled(e *mfa.Enrollment, err error) {
 		v.fail(err)
 		return
 	}
+	v.report(err)
 	v.ok(toEnrollment(e)) // codes are shown even if the session did not start
 }
 
@@ -327,6 +329,7 @@ func (v *visit) apiConfirm() {
 		v.fail(err)
 		return
 	}
+	v.report(err)
 	v.ok(toChange(c))
 }
 

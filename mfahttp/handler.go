@@ -65,6 +65,10 @@ type Options struct {
 	// only the application knows which header to trust.
 	Client func(r *http.Request) mfa.Client
 
+	// OnError gets the cause of what is answered with a status of 500 or more,
+	// or of a session that did not start, to be logged. nil: nobody hears of it.
+	OnError func(r *http.Request, err error)
+
 	// Render writes a page in the application's own frame. nil: a plain one.
 	// The status is written for it with its first byte, the headers are set
 	// before it is called and may be changed by it, such as the
@@ -346,6 +350,9 @@ func (h *Handler) SignIn(w http.ResponseWriter, r *http.Request, f mfa.FirstFact
 // Session: the account is exempt for f.By, or has nothing set up. Else
 // SignInProgram has written a problem that says what to do instead, and the
 // caller returns.
+//
+// What the program gets for the Session must not be good for a browser: the key
+// was no sign-in to the pages, where a first factor may be set up or changed.
 func (h *Handler) SignInProgram(w http.ResponseWriter, r *http.Request, f mfa.FirstFactor) (s *mfa.Session, ok bool) {
 	v := h.visit(w, r, true)
 	login, err := h.guard.Begin(v.ctx, f)

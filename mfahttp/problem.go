@@ -186,6 +186,9 @@ type wireStepUp struct {
 // fail answers with what went wrong.
 func (v *visit) fail(err error) {
 	p := classify(err)
+	if p.status >= http.StatusInternalServerError {
+		v.report(err)
+	}
 	if p.retry > 0 {
 		v.w.Header().Set(headerRetryAfter, strconv.Itoa(seconds(p.retry)))
 	}
@@ -209,6 +212,14 @@ func (v *visit) fail(err error) {
 		}
 	}
 	v.writeJSON(p.status, mediaTypeProblem, body)
+}
+
+// report tells the application of an error that the user is told no more of than
+// that there is one.
+func (v *visit) report(err error) {
+	if err != nil && v.h.opts.OnError != nil {
+		v.h.opts.OnError(v.r, err)
+	}
 }
 
 func (v *visit) writeJSON(status int, mediaType string, body any) {

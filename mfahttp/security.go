@@ -272,6 +272,7 @@ func (v *visit) drawCodes(s *mfa.Session, codes []mfa.Secret, onward string, err
 		Wizard: v.in.EnrollmentID != "",
 	}
 	if err != nil {
+		v.report(err)
 		pg.Alert = v.t.CodesSession
 	}
 	if o, err := v.h.guard.Settings(s).Overview(v.ctx); err == nil {

@@ -449,6 +449,47 @@ func TestCodesAreShownWithoutSession(t *testing.T) {
 	b.login("bob").want(500, "Something went wrong")
 }
 
+// What a page says nothing of, the application can log. What a user did is no
+// error of the application's.
+func TestOnError(t *testing.T) {
+	t.Parallel()
+	var got []string
+	s := newSite(t, &mfahttp.Options{OnError: func(r *http.Request, err error) {
+		if errors.Is(err, mfa.ErrUnavailable) {
+			err = mfa.ErrUnavailable
+		}
+		got = append(got, r.URL.Path+": "+err.Error())
+	}})
+	enrolling := s.browser()
+	enrolling.login("bob")
+	enrolled := s.browser()
+	enrolled.enroll("ann")
+	b := s.browser()
+	form := b.login("ann").form("/mfa/sign-in/verify")
+	b.post("/mfa/sign-in/verify", set(form, "code", pinWrong)).want(422)
+	b.get("/mfa/nothing").want(404)
+	if len(got) > 0 {
+		t.Fatal(got)
+	}
+	b.post("/mfa/sign-in/verify", set(form, "code", pinBroken)).want(500)
+	s.store.set(true)
+	b.post("/mfa/sign-in/verify", set(form, "code", code(1))).want(503)
+	s.store.set(false)
+	scan := enrolling.post("/mfa/enroll", url.Values{"kind": {"totp"}})
+	s.mu.Lock()
+	s.noStart = errors.New("disk full")
+	s.mu.Unlock()
+	enrolling.post("/mfa/confirm", set(scan.form("/mfa/confirm"), "code", pinRight)).want(200, "SAVED-1-CODE0")
+	b.login("eve").want(500)
+	want := []string{
+		"/mfa/sign-in/verify: broken: " + secretText, "/mfa/sign-in/verify: " + mfa.ErrUnavailable.Error(),
+		"/mfa/confirm: disk full", "/login: disk full",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
 // S10: an exemption never passes a page, nor what only says that it is none.
 func TestExemption(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,7 @@
 // returned is told only after its save. So a decision that spends a code, charges
 // an attempt and moves a counter is one atomic step on any store.
 //
-//	left, err := vault.Update(ctx, v, userID, func(a *vault.Account) (int, error) {
+//	failures, err := vault.Update(ctx, v, userID, func(a *vault.Account) (int, error) {
 //		err := a.Guess(kind, purpose, flow, func(s *vault.Scope) error {
 //			... // judge the answer by s.Factors(), whose secrets show only here
 //		})

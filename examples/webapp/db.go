@@ -49,6 +49,17 @@ type session struct {
 	Proof  string // mfa.Session.Token: what was proven, sealed
 }
 
+// A bearer is what a session's text was given to. One never passes for the
+// other: a program has not proven what the pages ask for.
+type bearer string
+
+const (
+	byBrowser bearer = "browser" // in a cookie
+	byProgram bearer = "program" // in an Authorization header
+)
+
+func (b bearer) hash(text string) []byte { return hashToken(string(b) + " " + text) }
+
 var (
 	errTaken  = errors.New("this address has an account already")
 	errNoUser = errors.New("no such user")
@@ -70,7 +81,8 @@ func open(ctx context.Context, file string) (_ *app, err error) {
 	}
 	// Each has a pool of one connection: SQLite has one writer at a time, and
 	// the store must not wait for a transaction of ours.
-	dsn := "file:" + file + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(file) +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 	a := &app{db: &database{hashing: make(chan struct{}, 2)}}
 	defer func() {
 		if err != nil {
@@ -117,7 +129,10 @@ func readKeys(file string) (vault.Keys, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	if _, err := os.Stat(file); err == nil {
+	switch info, err := os.Stat(file); {
+	case file == "", err == nil && info.IsDir():
+		return "", fmt.Errorf("-db %q: not a file", file)
+	case err == nil:
 		return "", fmt.Errorf("%s is there, and its key %s is not: bring it back, or remove the database", file, path)
 	}
 	keys, err := vault.NewKey()
@@ -249,29 +264,29 @@ func (db *database) byKey(ctx context.Context, key string) (id string, err error
 
 // addSession keeps a session for as long, and returns the text that stands for
 // it, of which only the hash is kept.
-func (db *database) addSession(ctx context.Context, s session, ttl time.Duration) (text string, err error) {
+func (db *database) addSession(ctx context.Context, of bearer, s session, ttl time.Duration) (text string, err error) {
 	text = rand.Text()
 	now := time.Now()
 	if _, err := db.ExecContext(ctx, `DELETE FROM sessions WHERE until < ?`, now.Unix()); err != nil {
 		return "", err
 	}
 	_, err = db.ExecContext(ctx, `INSERT INTO sessions (hash, user_id, proof, until) VALUES (?, ?, ?, ?)`,
-		hashToken(text), s.UserID, s.Proof, now.Add(ttl).Unix())
+		of.hash(text), s.UserID, s.Proof, now.Add(ttl).Unix())
 	return text, err
 }
 
 // session finds it. The zero session: there is none.
-func (db *database) session(ctx context.Context, text string) (s session, err error) {
+func (db *database) session(ctx context.Context, of bearer, text string) (s session, err error) {
 	err = db.QueryRowContext(ctx, `SELECT user_id, proof FROM sessions WHERE hash = ? AND until >= ?`,
-		hashToken(text), time.Now().Unix()).Scan(&s.UserID, &s.Proof)
+		of.hash(text), time.Now().Unix()).Scan(&s.UserID, &s.Proof)
 	if errors.Is(err, sql.ErrNoRows) {
 		return session{}, nil
 	}
 	return s, err
 }
 
-func (db *database) endSession(ctx context.Context, text string) error {
-	_, err := db.ExecContext(ctx, `DELETE FROM sessions WHERE hash = ?`, hashToken(text))
+func (db *database) endSession(ctx context.Context, of bearer, text string) error {
+	_, err := db.ExecContext(ctx, `DELETE FROM sessions WHERE hash = ?`, of.hash(text))
 	return err
 }
 

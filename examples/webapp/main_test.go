@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -316,6 +318,26 @@ func TestPrograms(t *testing.T) {
 		r.Header.Set("Authorization", fmt.Sprint("Bearer ", o["token"]))
 	}
 	s.browser().do(r, err).want(200, "warehouse")
+	text, _ := o["token"].(string)
+	page, err := http.NewRequest(http.MethodGet, s.url+"/mfa/", nil)
+	if err == nil {
+		page.AddCookie(&http.Cookie{Name: cookieName, Value: text})
+	}
+	if a := s.browser().do(page, err); !strings.HasPrefix(a.path, "/login") {
+		t.Errorf("a program's token opens %s", a.path)
+	}
+	at, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := ann.http.Jar.Cookies(at)
+	i := slices.IndexFunc(cookies, func(c *http.Cookie) bool { return c.Name == cookieName })
+	me, err := http.NewRequest(http.MethodGet, s.url+"/api/me", nil)
+	if err == nil {
+		me.Header.Set("Authorization", "Bearer "+cookies[i].Value)
+	}
+	s.browser().do(me, err).want(401)
+	ann.post("/admin/reset", "id", "nobody", "reason", "lost").want(404, "no such user")
 	ann.post("/login", "email", "warehouse", "password", "").want(422, "is wrong")
 }
 
@@ -348,6 +370,38 @@ func TestKeyFile(t *testing.T) {
 	}
 	if _, err := readKeys(file); err == nil {
 		t.Error("a new key for an old database")
+	}
+	for _, none := range []string{"", dir} {
+		if _, err := readKeys(none); err == nil || !strings.Contains(err.Error(), "not a file") {
+			t.Errorf("%q: %v", none, err)
+		}
+	}
+}
+
+// What a URL would read otherwise is part of the file's name.
+func TestOddFileName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, err := open(t.Context(), filepath.Join(dir, "a?b%41#c.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.close()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 || !strings.HasPrefix(f.Name(), "a?b%41#c.db") {
+			t.Errorf("%s %v", f.Name(), err)
+		}
+	}
+}
+
+func TestFlagsAlone(t *testing.T) {
+	t.Parallel()
+	if err := run(t.Context(), []string{"serve"}, io.Discard); err == nil {
+		t.Error("an argument is ignored")
 	}
 }
 

@@ -34,7 +34,8 @@ func (a *app) protect(st store.Store, keys vault.Keys) error {
 	}
 	a.pages, err = mfahttp.New(a.guard, a, &mfahttp.Options{
 		Render:    a.frame, // our own header around the library's pages
-		AllowHTTP: true,    // only because this example speaks plain http, on loopback; leave it out
+		OnError:   func(_ *http.Request, err error) { slog.Error("mfa", "error", err) },
+		AllowHTTP: true, // only because this example speaks plain http, on loopback; leave it out
 	})
 	return err
 }

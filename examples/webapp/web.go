@@ -107,6 +107,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
@@ -147,7 +148,7 @@ func (a *app) form(name, title string) http.HandlerFunc {
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	p := page{Title: "Tea"}
 	if r.URL.Query().Has("ordered") {
-		p.Note = "Thank you for your order. Your account needs a second step from now on: set it up under Security, or at the next sign-in."
+		p.Note = "Thank you for your order. Your account needs a second step from now on. If it has none yet, set it up under Security, or at the next sign-in."
 	}
 	a.render(w, r, http.StatusOK, "home", p)
 }
@@ -202,7 +203,7 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(cookieName); err == nil {
-		if err := a.db.endSession(r.Context(), c.Value); err != nil {
+		if err := a.db.endSession(r.Context(), byBrowser, c.Value); err != nil {
 			a.fail(w, err)
 			return
 		}
@@ -303,11 +304,15 @@ func (a *app) actor(r *http.Request) *mfa.Admin {
 
 func (a *app) reset(w http.ResponseWriter, r *http.Request) {
 	reason := strings.TrimSpace(r.FormValue("reason"))
-	if reason == "" {
-		a.drawAdmin(w, r, http.StatusUnprocessableEntity, page{Alert: "A reset needs a reason."})
+	if reason == "" || len(reason) > 1024 {
+		a.drawAdmin(w, r, http.StatusUnprocessableEntity, page{Alert: "A reset needs a reason, not a long one."})
 		return
 	}
 	u, err := a.db.user(r.Context(), r.FormValue("id"))
+	if errors.Is(err, errNoUser) {
+		a.drawAdmin(w, r, http.StatusNotFound, page{Alert: "There is no such user."})
+		return
+	}
 	if err == nil {
 		err = a.actor(r).Reset(r.Context(), u.ID, reason)
 	}
@@ -318,7 +323,7 @@ func (a *app) reset(w http.ResponseWriter, r *http.Request) {
 	a.drawAdmin(w, r, http.StatusOK, page{Note: "Reset: " + u.Email + ". The password alone signs in until a method is set up again."})
 }
 
-// service makes a service account, or gives one a new key.
+// service makes a service account.
 func (a *app) service(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimSpace(r.FormValue("name"))
 	if name == "" || len(name) > 64 || strings.Contains(name, "@") {
@@ -356,7 +361,7 @@ func (a *app) apiToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	token, err := a.db.addSession(r.Context(), session{s.UserID(), s.Token()}, 10*time.Minute)
+	token, err := a.db.addSession(r.Context(), byProgram, session{s.UserID(), s.Token()}, 10*time.Minute)
 	if err != nil {
 		a.fail(w, err)
 		return
@@ -366,7 +371,7 @@ func (a *app) apiToken(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) apiMe(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	s, err := a.db.session(r.Context(), token)
+	s, err := a.db.session(r.Context(), byProgram, token)
 	if err != nil || s.UserID == "" {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "unknown token", http.StatusUnauthorized)
@@ -398,7 +403,7 @@ func (a *app) session(r *http.Request) session {
 	if err != nil {
 		return session{}
 	}
-	s, err := a.db.session(context.WithoutCancel(r.Context()), c.Value)
+	s, err := a.db.session(context.WithoutCancel(r.Context()), byBrowser, c.Value)
 	if err != nil {
 		return session{} // nobody, rather than somebody
 	}
@@ -407,11 +412,11 @@ func (a *app) session(r *http.Request) session {
 
 func (a *app) startSession(w http.ResponseWriter, r *http.Request, userID, proof string) error {
 	if c, err := r.Cookie(cookieName); err == nil {
-		if err := a.db.endSession(r.Context(), c.Value); err != nil {
+		if err := a.db.endSession(r.Context(), byBrowser, c.Value); err != nil {
 			return err
 		}
 	}
-	text, err := a.db.addSession(r.Context(), session{userID, proof}, sessionTTL)
+	text, err := a.db.addSession(r.Context(), byBrowser, session{userID, proof}, sessionTTL)
 	if err != nil {
 		return err
 	}
@@ -439,6 +444,9 @@ func loginPath(next, why string) string {
 	}
 	if why != "" {
 		q.Set(why, "")
+	}
+	if len(q) == 0 {
+		return "/login"
 	}
 	return "/login?" + q.Encode()
 }

@@ -135,6 +135,8 @@ func TestWebapp(t *testing.T) {
 	answer(p, wrongCode(w), "Sign in")
 	p.wait("One more step", rejected)
 	p.look("second-step-wrong")
+	answer(p, w.code(time.Now().Add(-5*step*time.Second)), "Sign in") // expired
+	p.wait("One more step", rejected)
 	last := w.next()
 	answer(p, last, "Sign in")
 	p.wait("Good tea")

@@ -115,8 +115,9 @@ func (m *Method) Traits() mfa.Traits { return mfa.Traits{Typed: true} }
 // Enrollment shows it once, as URI, text and QR code; KeyOf draws it in other
 // forms. It begins beside the apps that there are, which go on working.
 //
-// mfa.ErrLimit if the user has five apps, mfa.ErrArgument if Service or Name
-// cannot stand in a URI (see GenerateKey).
+// mfa.ErrLimit if the user has five apps, mfa.ErrArgument if Service cannot stand
+// in a URI (see GenerateKey). What cannot stand there of Name or ID, such as a
+// colon, is shown as a hyphen: it is there for the eye alone.
 func (m *Method) Enroll(_ context.Context, s *vault.Scope, req mfa.EnrollRequest) (*mfa.Enrollment, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (m *Method) Enroll(_ context.Context, s *vault.Scope, req mfa.EnrollRequest
 	if account == "" {
 		account = req.User.ID
 	}
-	k, err := newKey(req.User.Service, account, drawSecret(), m.spec)
+	k, err := newKey(req.User.Service, legible(account), drawSecret(), m.spec)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", err, mfa.ErrArgument)
 	}

@@ -5,6 +5,7 @@ package totp
 //	otpauth://totp/Issuer:account?secret=BASE32&issuer=Issuer&algorithm=SHA1&digits=6&period=30
 
 import (
+	"cmp"
 	"encoding/base32"
 	"fmt"
 	"strconv"
@@ -120,6 +121,22 @@ func label(what, s string) (string, error) {
 		return "", fmt.Errorf("%w: the %s has a control character", ErrKey, what)
 	}
 	return s, nil
+}
+
+// legible returns s with a hyphen for all that label would refuse, cut to what
+// fits. What is nothing then is "account".
+func legible(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == ':' || r == utf8.RuneError || unshowable(r) {
+			return '-'
+		}
+		return r
+	}, s)
+	for len(s) > maxLabel {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return cmp.Or(strings.TrimSpace(s), "account")
 }
 
 // unshowable: controls, line separators, and what turns the direction of text.

@@ -9,6 +9,7 @@ import (
 	"html"
 	"log"
 	"maps"
+	"net"
 	"net/http"
 )
 
@@ -32,15 +33,18 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 
 func login(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprint(w, `<!doctype html><title>Sign in</title><form method="post" action="/login">
+	fmt.Fprint(w, `<!doctype html><title>Sign in</title><form method="post">
 <p><label>Name <input name="user" autocomplete="username" required></label>
 <p><label>Password (it is demo) <input name="password" type="password" autocomplete="current-password" required></label>
 <p><button>Sign in</button></form>`)
 }
 
 func main() {
-	addr := flag.String("addr", "localhost:8080", "where to listen")
+	addr := flag.String("addr", "localhost:8080", "where to listen, on loopback")
 	flag.Parse()
+	if host, _, err := net.SplitHostPort(*addr); err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		log.Fatalf("-addr %s: everybody's password is demo, so it listens on loopback alone", *addr)
+	}
 	h, err := handler()
 	if err != nil {
 		log.Fatal(err)

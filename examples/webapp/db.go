@@ -102,8 +102,8 @@ func open(ctx context.Context, file string) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.protect(st, keys); err != nil {
-		return nil, err
+	if err := a.protect(ctx, st, keys); err != nil {
+		return nil, fmt.Errorf("%s: %w", keyFile(file), err)
 	}
 	return a, a.parse()
 }
@@ -239,6 +239,12 @@ func (db *database) setPassword(ctx context.Context, id, password string) error 
 	return err
 }
 
+// dropKeys ends the user's API keys.
+func (db *database) dropKeys(ctx context.Context, id string) error {
+	_, err := db.ExecContext(ctx, `DELETE FROM api_keys WHERE user_id = ?`, id)
+	return err
+}
+
 func (db *database) order(ctx context.Context, id string) error {
 	_, err := db.ExecContext(ctx, `UPDATE users SET orders = orders + 1 WHERE id = ?`, id)
 	return err
@@ -247,7 +253,7 @@ func (db *database) order(ctx context.Context, id string) error {
 // addKey gives a user a new API key, in place of an older one.
 func (db *database) addKey(ctx context.Context, id string) (key string, err error) {
 	key = "acme_" + rand.Text()
-	if _, err := db.ExecContext(ctx, `DELETE FROM api_keys WHERE user_id = ?`, id); err != nil {
+	if err := db.dropKeys(ctx, id); err != nil {
 		return "", err
 	}
 	_, err = db.ExecContext(ctx, `INSERT INTO api_keys (hash, user_id) VALUES (?, ?)`, hashToken(key), id)

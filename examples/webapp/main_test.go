@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seed-f4994bf1/mfa/mfatest"
+	"github.com/seed-f4994bf1/mfa/vault"
 )
 
 // server runs the program on a port of its own, and again after restart.
@@ -375,6 +377,35 @@ func TestKeyFile(t *testing.T) {
 		if _, err := readKeys(none); err == nil || !strings.Contains(err.Error(), "not a file") {
 			t.Errorf("%q: %v", none, err)
 		}
+	}
+}
+
+// Another database's key is told at the start, not to each user.
+func TestWrongKey(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "shop.db")
+	a, err := open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = a.guard.SignOutEverywhere(t.Context(), "somebody") // makes a record
+	a.close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err = open(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	a.close()
+	keys, err := vault.NewKey()
+	if err == nil {
+		err = os.WriteFile(keyFile(file), []byte(keys), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t.Context(), file); !errors.Is(err, vault.ErrUnknownKey) || !strings.Contains(err.Error(), "shop.db.key") {
+		t.Errorf("with another key: %v", err)
 	}
 }
 

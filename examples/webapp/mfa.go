@@ -19,10 +19,19 @@ import (
 	"github.com/seed-f4994bf1/mfa/vault"
 )
 
-func (a *app) protect(st store.Store, keys vault.Keys) error {
+func (a *app) protect(ctx context.Context, st store.Store, keys vault.Keys) error {
 	v, err := vault.Open(st, keys, nil)
 	if err != nil {
 		return err
+	}
+	for id, err := range v.Users(ctx, "") { // do the keys open what is there? One will tell
+		if err == nil {
+			_, err = v.View(ctx, id)
+		}
+		if err != nil {
+			return err
+		}
+		break
 	}
 	a.guard, err = mfa.New(v, mfa.Config{
 		Service: "Acme", Methods: []mfa.Method{totp.New(nil), backupcodes.New(nil)},

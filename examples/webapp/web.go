@@ -249,12 +249,16 @@ func (a *app) password(w http.ResponseWriter, r *http.Request) {
 		again("Your present password is wrong.")
 		return
 	}
-	if err := a.db.setPassword(ctx, id, password); err != nil {
-		a.fail(w, err)
-		return
+	// Sign-ins under way, sessions and keys end, here and everywhere. They do so
+	// first: a failure must not leave them alive under the new password.
+	err = a.guard.PasswordChanged(ctx, id)
+	if err == nil {
+		err = a.db.dropKeys(ctx, id)
 	}
-	// Sign-ins under way and sessions end, here and everywhere.
-	if err := a.guard.PasswordChanged(ctx, id); err != nil {
+	if err == nil {
+		err = a.db.setPassword(ctx, id, password)
+	}
+	if err != nil {
 		a.fail(w, err)
 		return
 	}
@@ -315,6 +319,9 @@ func (a *app) reset(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		err = a.actor(r).Reset(r.Context(), u.ID, reason)
+	}
+	if err == nil {
+		err = a.db.dropKeys(r.Context(), u.ID) // they let in without a second step while nothing is set up
 	}
 	if err != nil {
 		a.fail(w, err)

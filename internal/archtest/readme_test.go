@@ -29,9 +29,11 @@ func TestReadme(t *testing.T) {
 	for _, f := range fences {
 		switch f[1] {
 		case "go":
-			code++
-			if !strings.Contains(program, unindent(f[2])) {
-				t.Errorf("the README's code is not in examples/quickstart:\n%s", f[2])
+			for _, part := range strings.Split(strings.TrimSpace(f[2]), "\n\n") {
+				code++
+				if !strings.Contains(program, unindent(part)+"\n") {
+					t.Errorf("the README's code is not in examples/quickstart:\n%s", part)
+				}
 			}
 		case "sh":
 			for line := range strings.Lines(f[2]) {

@@ -62,8 +62,16 @@ type Admin struct {
 	actor string
 }
 
-// Admin returns it for an actor, who is named in events and notices.
+// Admin returns it for an actor, who is named in events and notices. Without a
+// name nothing is changed: ErrArgument.
 func (g *Guard) Admin(actor string) *Admin { return &Admin{g, actor} }
+
+func (a *Admin) named() error {
+	if a.actor == "" {
+		return fmt.Errorf("%w: an administrator without a name", ErrArgument)
+	}
+	return nil
+}
 
 // Overview returns what a user has.
 func (a *Admin) Overview(ctx context.Context, userID string) (*Overview, error) {
@@ -94,6 +102,9 @@ func (a *Admin) Overviews(ctx context.Context, userIDs ...string) iter.Seq2[*Ove
 // Reset ends everything that a user has set up, for somebody who lost it all,
 // and every sign-in and proof. reason is required: it is told to the user.
 func (a *Admin) Reset(ctx context.Context, userID, reason string) error {
+	if err := a.named(); err != nil {
+		return err
+	}
 	if reason == "" || len(reason) > 1024 {
 		return fmt.Errorf("%w: reason", ErrArgument)
 	}
@@ -111,6 +122,9 @@ func (a *Admin) Reset(ctx context.Context, userID, reason string) error {
 // Unlock ends every pause, the failures of the day, and what a clock that ran
 // ahead left behind. What was disabled stays so.
 func (a *Admin) Unlock(ctx context.Context, userID string) error {
+	if err := a.named(); err != nil {
+		return err
+	}
 	u := a.g.anyUser(ctx, userID)
 	_, err := vault.Update(ctx, a.g.vault, userID, func(acc *vault.Account) (struct{}, error) {
 		if !acc.Exists() {
@@ -131,6 +145,9 @@ func (a *Admin) Unlock(ctx context.Context, userID string) error {
 // Delete removes all that is kept of a user, when the application deletes the
 // user. Deleting nobody is no error.
 func (a *Admin) Delete(ctx context.Context, userID string) error {
+	if err := a.named(); err != nil {
+		return err
+	}
 	if err := a.g.vault.Delete(ctx, userID); err != nil {
 		return err
 	}

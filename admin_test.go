@@ -306,3 +306,24 @@ func TestExport(t *testing.T) {
 		t.Errorf("nobody: %v", err)
 	}
 }
+
+// What an administrator does is never anonymous.
+func TestAdminHasAName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.person("alice", kindApp)
+	nobody := w.guard.Admin("")
+	_, saves := w.store.during(func() {
+		for name, err := range map[string]error{
+			"Reset":  nobody.Reset(t.Context(), "alice", "lost"),
+			"Unlock": nobody.Unlock(t.Context(), "alice"),
+			"Delete": nobody.Delete(t.Context(), "alice"),
+		} {
+			wantErr(t, name, err, mfa.ErrArgument)
+		}
+	})
+	if saves != 0 {
+		t.Errorf("%d saves", saves)
+	}
+	w.verify(w.pending("alice"), p.answer(kindApp))
+}

@@ -98,7 +98,7 @@ func isStd(importPath string) bool {
 }
 
 func checkRoom(r *room) []string {
-	if _, ok := table[r.name]; ok || !r.library() {
+	if _, ok := table[r.name]; ok || !r.shipped() {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s: an unknown room: give it a row in internal/archtest/table_test.go", r.name)}
@@ -127,7 +127,7 @@ func checkImports(r *room) (bad []string) {
 // checkLayers says the drawing of docs/design.md again, so that a careless row
 // in the table does not widen it.
 func checkLayers(r *room) (bad []string) {
-	if !r.library() || r.kit() {
+	if !r.shipped() || r.kit() {
 		return nil
 	}
 	isStore := func(name string) bool { return below(name, "store") }
@@ -174,7 +174,7 @@ func checkKits(r *room) (bad []string) {
 }
 
 func checkFences(r *room) (bad []string) {
-	if !r.library() {
+	if !r.shipped() {
 		return nil
 	}
 	r.eachImport(func(spec *ast.ImportSpec, p string) {
@@ -198,7 +198,7 @@ func checkRandom(r *room) (bad []string) {
 			bad = append(bad, fmt.Sprintf("%s: %s is not for secrets; use crypto/rand", r.at(spec.Pos()), p))
 		}
 	})
-	if !r.library() || r.kit() {
+	if !r.shipped() || r.kit() {
 		return bad
 	}
 	r.uses("crypto/rand", func(sel *ast.SelectorExpr) {
@@ -236,7 +236,7 @@ func checkRandom(r *room) (bad []string) {
 }
 
 func checkClock(r *room) (bad []string) {
-	if _, ok := allowedClocks[r.name]; ok || r.kit() || !r.library() {
+	if _, ok := allowedClocks[r.name]; ok || r.kit() || !r.shipped() {
 		return nil
 	}
 	r.uses("time", func(sel *ast.SelectorExpr) {
@@ -250,7 +250,7 @@ func checkClock(r *room) (bad []string) {
 }
 
 func checkInit(r *room) (bad []string) {
-	if !r.library() {
+	if !r.shipped() {
 		return nil
 	}
 	for _, f := range r.files {
@@ -264,7 +264,7 @@ func checkInit(r *room) (bad []string) {
 }
 
 func checkGo(r *room) (bad []string) {
-	if !r.library() || r.kit() {
+	if !r.shipped() || r.kit() {
 		return nil
 	}
 	for _, f := range r.files {
@@ -290,7 +290,7 @@ func checkGo(r *room) (bad []string) {
 }
 
 func checkVars(r *room) (bad []string) {
-	if !r.library() {
+	if !r.shipped() {
 		return nil
 	}
 	for _, f := range r.files {
@@ -374,7 +374,7 @@ func harmless(f *ast.File, v packageVar) bool {
 var slogValues = regexp.MustCompile(`^(Value|LogValuer|Attr|Kind.*|.*Value|String|Int|Int64|Uint64|Bool|Time|Duration|Group|GroupAttrs|Any)$`)
 
 func checkLog(r *room) (bad []string) {
-	if !r.library() || r.kit() {
+	if !r.shipped() || r.kit() {
 		return nil
 	}
 	r.uses("log/slog", func(sel *ast.SelectorExpr) {

@@ -39,7 +39,7 @@ func (r *room) at(pos token.Pos) string {
 
 // library: the room is part of what users import (examples and the integration
 // tests are programs of their own).
-func (r *room) library() bool {
+func (r *room) shipped() bool {
 	top, _, _ := strings.Cut(r.name, "/")
 	return top != "examples" && top != "integration"
 }

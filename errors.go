@@ -47,7 +47,7 @@ var (
 	// ErrRequired: the policy demands a second factor of this user.
 	ErrRequired = errors.New("mfa: a second factor is required of this user")
 
-	// ErrNotFound: the user has no such factor or device.
+	// ErrNotFound: the user has no such factor.
 	ErrNotFound = errors.New("mfa: not found")
 
 	// ErrLostRecord: the application knows that the user has set up a second
@@ -63,6 +63,7 @@ var (
 type LimitError = vault.LimitError
 
 // An EffectError says that a change was saved and its answer stands, but a
-// notice or callback after it failed. Guard reports it as an event instead of
-// returning it; see EventDeliveryFailed.
+// notice, code or callback after it failed. It is returned by Challenge and
+// Enroll, whose code was not sent, and by PasswordChanged and its like, whose
+// EndSessions failed; elsewhere it is an event, EventDeliveryFailed.
 type EffectError = vault.EffectError

@@ -52,14 +52,15 @@ func (g *Guard) info(f vault.Factor) FactorInfo {
 type Advice string
 
 const (
-	AdviceRequired     Advice = "required"      // must be set up by Policy.From
-	AdviceRecommended  Advice = "recommended"   // should be set up
-	AdviceMoreMethods  Advice = "more-methods"  // a second one, so that losing one does not lock out
-	AdviceCodesLow     Advice = "codes-low"     // make new recovery codes
-	AdviceCodesUsedUp  Advice = "codes-used-up" // the same, now
-	AdviceFactorEnded  Advice = "factor-ended"  // a factor was disabled: enrol it again
-	defaultMethodCount        = 2
+	AdviceRequired    Advice = "required"      // must be set up by Policy.From
+	AdviceRecommended Advice = "recommended"   // should be set up
+	AdviceMoreMethods Advice = "more-methods"  // a second one, so that losing one does not lock out
+	AdviceCodesLow    Advice = "codes-low"     // make new recovery codes
+	AdviceCodesUsedUp Advice = "codes-used-up" // the same, now
+	AdviceFactorEnded Advice = "factor-ended"  // a factor was disabled: enrol it again
 )
+
+const defaultMethodCount = 2
 
 // An Overview is what one user has.
 type Overview struct {

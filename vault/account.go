@@ -22,6 +22,7 @@ type Account struct {
 	exists bool
 	made   bool // may be created by this save
 	size   int  // of the sealed record, as loaded
+	grows  bool // by an enrolment
 
 	macKey     []byte
 	epoch      []byte
@@ -176,7 +177,7 @@ func (a *Account) RemoveAll() {
 
 func (a *Account) activate(f *Factor) (*Factor, error) {
 	for _, o := range a.factors {
-		if f.Key != "" && o.Kind == f.Kind && o.Key == f.Key {
+		if f.Key != "" && o.Kind == f.Kind && o.Key == f.Key && !o.Disabled {
 			return nil, fmt.Errorf("%w: enrolled already", ErrRejected)
 		}
 	}
@@ -229,7 +230,7 @@ func (a *Account) Spend(id string, issued time.Time, ttl time.Duration) {
 	forget := func(s spent) { a.notBefore = max(a.notBefore, s.until) }
 	a.spent = slices.DeleteFunc(a.spent, func(s spent) bool {
 		switch {
-		case s.until > horizon: // of a clock that ran ahead: no such token is live
+		case 2*s.until-s.expires > horizon: // of a clock that ran ahead, all that was live by it: no such token is
 			return true
 		case s.expires <= now:
 			forget(s)
@@ -279,7 +280,7 @@ func (a *Account) allow(name string, limits []Limit) (time.Duration, bool) {
 		longest = max(longest, l.Per)
 		n := min(l.N, maxPerBucket)
 		if n <= 0 {
-			wait = max(wait, l.Per.Milliseconds())
+			wait = max(wait, l.Per.Milliseconds(), 1)
 		} else if len(used) >= n {
 			wait = max(wait, used[len(used)-n]+l.Per.Milliseconds()-now)
 		}

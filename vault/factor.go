@@ -46,8 +46,8 @@ type Challenge struct {
 
 // A Limit allows N times in any period of Per.
 type Limit struct {
-	N   int // at most 32
-	Per time.Duration
+	N   int           // at most 32
+	Per time.Duration // at most 24 hours: beyond, uses may be forgotten
 }
 
 // Bounds on what one user keeps. What is over one gets ErrFull.
@@ -60,7 +60,7 @@ const (
 	maxSpent      = 16
 	maxBuckets    = 16
 	maxPerBucket  = 32
-	enrolBelow    = 12 << 10 // bytes: no enrolment from here on
+	enrolBelow    = 12 << 10 // bytes: no enrolment from here on, or beyond
 	maxRecord     = 16 << 10 // bytes, sealed
 )
 
@@ -68,9 +68,9 @@ const (
 // further in the future grants nothing and restricts no longer than from now.
 const tolerance = 2 * time.Minute
 
-func (f *Factor) show()    { f.Secret = f.hidden }
+func (f *Factor) show()    { f.Secret = keep(f.Secret, f.hidden) }
 func (f *Factor) hide()    { f.hidden, f.Secret = keep(f.Secret, f.hidden), nil }
-func (c *Challenge) show() { c.Secret = c.hidden }
+func (c *Challenge) show() { c.Secret = keep(c.Secret, c.hidden) }
 func (c *Challenge) hide() { c.hidden, c.Secret = keep(c.Secret, c.hidden), nil }
 func keep(b, or []byte) []byte {
 	if b != nil {

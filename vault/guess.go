@@ -61,11 +61,7 @@ func (a *Account) Guess(k Kind, purpose, flow string, verify func(*Scope) error)
 	}
 	s := a.Scope(k, purpose, flow)
 	s.secrets = true
-	a.show(k)
-	err := verify(s)
-	s.closed = true
-	a.hide(k)
-
+	err := a.shown(s, verify)
 	var no *uncounted
 	if err == nil || !errors.Is(err, ErrRejected) || errors.As(err, &no) {
 		return err
@@ -75,6 +71,17 @@ func (a *Account) Guess(k Kind, purpose, flow string, verify func(*Scope) error)
 		a.failed(k)
 	}
 	return err
+}
+
+// shown runs verify while the secrets of the Scope's kind show. However it ends,
+// they are hidden and the Scope is over.
+func (a *Account) shown(s *Scope, verify func(*Scope) error) error {
+	a.show(s.kind)
+	defer func() {
+		s.closed = true
+		a.hide(s.kind)
+	}()
+	return verify(s)
 }
 
 func (a *Account) show(k Kind) { a.each(k, (*Factor).show, (*Challenge).show) }

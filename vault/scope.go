@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -95,6 +96,7 @@ func (s *Scope) prepare(f Factor) (*Factor, error) {
 	if len(a.factors) >= maxFactors || a.size >= enrolBelow {
 		return nil, ErrFull
 	}
+	a.grows = true
 	f.ID, f.Kind, f.Added, f.LastUsed, f.Disabled = newID(), s.kind, a.now, time.Time{}, false
 	f.hide()
 	return &f, nil
@@ -174,10 +176,13 @@ func (s *Scope) Take(factorID, flow, purpose string) (Challenge, bool) {
 	for i, c := range a.challenges {
 		if c.is(s.kind, factorID, flow, purpose) {
 			a.challenges = slices.Delete(a.challenges, i, i+1)
+			if !a.live(c.Expires) {
+				return Challenge{}, false
+			}
 			if s.secrets {
 				c.show()
 			}
-			return c.Challenge, a.live(c.Expires)
+			return c.Challenge, true
 		}
 	}
 	return Challenge{}, false
@@ -260,11 +265,11 @@ func (s *Scope) Once(key string, compute func() ([]byte, error)) ([]byte, error)
 	a := s.open()
 	key = string(s.kind) + "/" + key
 	if b, ok := a.memo[key]; ok {
-		return b, nil
+		return bytes.Clone(b), nil
 	}
 	b, err := compute()
 	if err == nil && a.memo != nil {
-		a.memo[key] = b
+		a.memo[key] = bytes.Clone(b) // a try may write to what it got
 	}
 	return b, err
 }

@@ -151,7 +151,7 @@ func (v *Vault) seal(o opened, rec store.Record) (*store.Change, error) {
 	if c.Data, err = v.ring.seal(purposeRecord, a.userID, plain); err != nil {
 		return nil, err
 	}
-	if len(c.Data) > maxRecord {
+	if len(c.Data) > maxRecord || a.grows && len(c.Data) > enrolBelow { // an enrolment leaves room to sign in
 		return nil, ErrFull
 	}
 	return c, nil
@@ -319,7 +319,11 @@ func (v *Vault) Seal(purpose, subject string, plain []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(append(salt, sealed...)), nil
+	token := base64.RawURLEncoding.EncodeToString(append(salt, sealed...))
+	if len(token) > maxToken {
+		return "", ErrFull
+	}
+	return token, nil
 }
 
 const (

@@ -73,7 +73,8 @@ func (e *EffectError) Unwrap() error { return e.Err }
 
 // Uncounted marks a verdict as no try: the answer was not of the right form,
 // or not for this ceremony, so that it tells nothing about the right one.
-// Guess gives the attempt back. A wrong guess must never be marked so.
+// Guess gives the attempt back. A factor that refuses by a limit of its own marks
+// that so too. A wrong guess must never be marked so.
 func Uncounted(verdict error) error { return &uncounted{verdict} }
 
 type uncounted struct{ error }

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	patience   = 5 * time.Second  // how long an Update queues and retries
+	patience   = 5 * time.Second  // how long an Update queues, and then how long it retries
 	settleTime = 2 * time.Second  // for finding out whether a save landed
 	effectTime = 10 * time.Second // for one effect
 )

@@ -20,9 +20,10 @@ type Account struct {
 	userID string
 	now    time.Time
 	exists bool
-	made   bool // may be created by this save
-	size   int  // of the sealed record, as loaded
-	grows  bool // by an enrolment
+	made   bool   // may be created by this save
+	size   int    // of the sealed record, as loaded
+	keyID  string // that it was sealed under
+	grows  bool   // by an enrolment
 
 	macKey     []byte
 	epoch      []byte
@@ -229,8 +230,9 @@ func (a *Account) Spend(id string, issued time.Time, ttl time.Duration) {
 	}
 	forget := func(s spent) { a.notBefore = max(a.notBefore, s.until) }
 	a.spent = slices.DeleteFunc(a.spent, func(s spent) bool {
+		earliest := s.until - (s.expires - s.until) // that any of its tokens can have been issued
 		switch {
-		case 2*s.until-s.expires > horizon: // of a clock that ran ahead, all that was live by it: no such token is
+		case earliest > horizon: // by a clock that ran ahead: none of them is live
 			return true
 		case s.expires <= now:
 			forget(s)

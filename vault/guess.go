@@ -149,9 +149,6 @@ func (a *Account) Unlock() { a.tries = [2]tries{} }
 // Tries says where the account stands with typed answers.
 func (a *Account) Tries() Tries { return a.tries[0].standing(a.now) }
 
-// ConfirmTries says where it stands with answers that confirm an enrolment.
-func (a *Account) ConfirmTries() Tries { return a.tries[1].standing(a.now) }
-
 func (t *tries) standing(now time.Time) Tries {
 	return Tries{Run: t.run, Day: len(t.recent(now)), Wait: t.wait(now)}
 }

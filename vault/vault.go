@@ -124,6 +124,9 @@ func (v *Vault) open(userID string, rec store.Record) (o opened, err error) {
 	if o.versions, err = versionsOf(o.plain); err != nil {
 		return o, err
 	}
+	if a.keyID, _, err = sealedUnder(rec.Data); err != nil {
+		return o, err
+	}
 	if err := v.codec.decode(o.plain[versionsSize:], a); err != nil {
 		return o, err
 	}
@@ -199,32 +202,17 @@ type Summary struct {
 // View returns what the user has now. No record is an empty Summary, not an
 // error.
 func (v *Vault) View(ctx context.Context, userID string) (*Summary, error) {
-	var keyID string
-	if err := store.CheckUserID(userID); err != nil {
-		return nil, err
-	}
-	rec, err := v.load(ctx, userID)
-	if err != nil {
-		return nil, err
-	}
-	o, err := v.open(userID, rec)
-	if err != nil {
-		return nil, err
-	}
-	a := o.account
-	defer a.close()
-	if a.exists {
-		if keyID, _, err = sealedUnder(rec.Data); err != nil {
-			return nil, err
+	return Read(ctx, v, userID, func(a *Account) (*Summary, error) {
+		n := 0
+		for _, d := range a.drafts {
+			if a.live(d.expires) {
+				n++
+			}
 		}
-	}
-	n := 0
-	for _, d := range a.drafts {
-		if a.live(d.expires) {
-			n++
-		}
-	}
-	return &Summary{Exists: a.exists, Factors: a.Factors(), Drafts: n, Tries: a.Tries(), KeyID: keyID, Size: a.size}, nil
+		return &Summary{
+			Exists: a.exists, Factors: a.Factors(), Drafts: n, Tries: a.Tries(), KeyID: a.keyID, Size: a.size,
+		}, nil
+	})
 }
 
 // Delete removes all that is kept of the user, at once and for good. Deleting

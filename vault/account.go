@@ -35,6 +35,7 @@ type Account struct {
 	buckets    []bucket
 	spent      []spent
 	notBefore  int64 // Unix milliseconds; tokens issued up to then are dead
+	epochAt    int64 // Unix milliseconds: when the epoch was drawn
 
 	// of this try alone
 	claim, release []string
@@ -94,6 +95,7 @@ func (a *Account) Renew() {
 func (a *Account) newEpoch() {
 	a.epoch = make([]byte, 8)
 	_, _ = rand.Read(a.epoch)
+	a.epochAt = a.now.UnixMilli()
 }
 
 // create lets this save make the record.
@@ -262,6 +264,13 @@ func (a *Account) Live(id string, issued time.Time) bool {
 	return !slices.ContainsFunc(a.spent, func(s spent) bool { return s.id == id })
 }
 
+// LiveWithoutEpoch is Live for a token that bears no epoch, because nobody knew
+// whose it would be: what was issued before the present one is dead too. (In the
+// same millisecond, it may have come after.)
+func (a *Account) LiveWithoutEpoch(id string, issued time.Time) bool {
+	return a.Live(id, issued) && (issued.UnixMilli() >= a.epochAt || a.epochAt > a.horizon())
+}
+
 // Allow counts one use of the bucket, or refuses when a limit is reached and
 // says how long to wait. A refusal counts nothing. Whatever the first factor
 // alone can make an account write goes through it.
@@ -303,6 +312,22 @@ func (a *Account) allow(name string, limits []Limit) (time.Duration, bool) {
 	}
 	a.buckets = append(a.buckets, bucket{name, used})
 	return 0, true
+}
+
+// Refund gives the use of the bucket at that time back, if it is still counted.
+func (a *Account) Refund(name string, at time.Time) {
+	i := slices.IndexFunc(a.buckets, func(b bucket) bool { return b.name == name })
+	if i < 0 {
+		return
+	}
+	n := slices.Index(a.buckets[i].used, at.UnixMilli())
+	switch {
+	case n < 0:
+	case len(a.buckets[i].used) == 1:
+		a.buckets = slices.Delete(a.buckets, i, i+1)
+	default:
+		a.buckets[i].used = slices.Delete(slices.Clone(a.buckets[i].used), n, n+1)
+	}
 }
 
 // AfterSave runs effect once the change is saved. See Scope.AfterSave.

@@ -27,6 +27,7 @@ type wire struct {
 	Buckets    []wireBucket    `cbor:"9,keyasint,omitempty"`
 	Spent      []wireSpent     `cbor:"10,keyasint,omitempty"`
 	NotBefore  int64           `cbor:"11,keyasint,omitempty"`
+	EpochAt    int64           `cbor:"12,keyasint,omitempty"`
 }
 
 type wireFactor struct {
@@ -107,7 +108,7 @@ func newCodec() (codec, error) {
 // encode returns what is sealed of a: room for the versions, then the account.
 func (c codec) encode(a *Account) ([]byte, error) {
 	w := wire{
-		MACKey: a.macKey, Epoch: a.epoch, NotBefore: a.notBefore,
+		MACKey: a.macKey, Epoch: a.epoch, EpochAt: a.epochAt, NotBefore: a.notBefore,
 		Tries: a.tries[0].wire(), Confirms: a.tries[1].wire(),
 	}
 	if len(a.factors) > 0 {
@@ -152,7 +153,7 @@ func (c codec) decode(b []byte, a *Account) error {
 		return ErrCorrupt
 	}
 	a.exists, a.made = true, true
-	a.macKey, a.epoch, a.notBefore = w.MACKey, w.Epoch, w.NotBefore
+	a.macKey, a.epoch, a.epochAt, a.notBefore = w.MACKey, w.Epoch, w.EpochAt, w.NotBefore
 	a.tries[0].read(w.Tries)
 	a.tries[1].read(w.Confirms)
 	factors := make([]Factor, len(w.Factors))

@@ -111,14 +111,39 @@ func (s *Scope) Drafted(id string) *Factor {
 	return nil
 }
 
+// Drafts returns the live drafts of this kind that were begun in this flow, oldest
+// first.
+func (s *Scope) Drafts() []*Factor {
+	a := s.open()
+	var fs []*Factor
+	for _, d := range a.drafts {
+		if s.mine(d) {
+			fs = append(fs, d.Factor)
+		}
+	}
+	return fs
+}
+
+func (s *Scope) mine(d *draft) bool {
+	return d.Kind == s.kind && d.flow == s.flow && s.a.live(d.expires)
+}
+
 func (s *Scope) drafted(id string) *draft {
 	a := s.open()
 	for _, d := range a.drafts {
-		if d.ID == id && d.Kind == s.kind && d.flow == s.flow && a.live(d.expires) {
+		if d.ID == id && s.mine(d) {
 			return d
 		}
 	}
 	return nil
+}
+
+// Extend lets the draft with that ID live for ttl (MaxDraft) from now, if Drafted
+// would return it.
+func (s *Scope) Extend(id string, ttl time.Duration) {
+	if d := s.drafted(id); d != nil {
+		d.expires = s.a.now.Add(min(ttl, MaxDraft))
+	}
 }
 
 // Activate makes a draft an active factor, under the same ID. ErrExpired if
@@ -247,6 +272,12 @@ func (s *Scope) Taken(key string) bool {
 // says how long to wait. A refusal counts nothing.
 func (s *Scope) Allow(bucket string, limits ...Limit) (retryAfter time.Duration, ok bool) {
 	return s.open().allow(string(s.kind)+"/"+bucket, limits)
+}
+
+// Refund gives the use of the bucket at that time back, if it is still counted:
+// for what turned out not to have happened, or to have been the user's own.
+func (s *Scope) Refund(bucket string, at time.Time) {
+	s.open().Refund(string(s.kind)+"/"+bucket, at)
 }
 
 // AfterSave runs effect once the change is saved, outside every lock, with a

@@ -39,6 +39,8 @@ func TestScopeEndsWithTheChange(t *testing.T) {
 			"Add":        func() { _, _ = s.Add(vault.Factor{}) },
 			"Draft":      func() { _, _ = s.Draft(vault.Factor{}, time.Minute) },
 			"Drafted":    func() { s.Drafted("") },
+			"Drafts":     func() { s.Drafts() },
+			"Extend":     func() { s.Extend("", time.Minute) },
 			"Activate":   func() { _, _ = s.Activate("") },
 			"Remove":     func() { s.Remove("") },
 			"Issue":      func() { _ = s.Issue(vault.Challenge{}) },
@@ -47,6 +49,7 @@ func TestScopeEndsWithTheChange(t *testing.T) {
 			"MAC":        func() { s.MAC("") },
 			"Taken":      func() { s.Taken("") },
 			"Allow":      func() { s.Allow("") },
+			"Refund":     func() { s.Refund("", time.Time{}) },
 			"AfterSave":  func() { s.AfterSave(nil) },
 			"Once":       func() { _, _ = s.Once("", nil) },
 		} {
@@ -136,6 +139,88 @@ func TestDrafts(t *testing.T) {
 	}), vault.ErrExpired)
 }
 
+// Drafts lists what this flow began and can still confirm; Extend prolongs that
+// and nothing else.
+func TestDraftsOfAFlow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	draft := func(k vault.Kind, flow string, ttl time.Duration) (id string) {
+		t.Helper()
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
+			f, err := a.Scope(k, "confirm", flow).Draft(vault.Factor{Data: []byte(flow), Secret: []byte("s")}, ttl)
+			if err == nil {
+				id = f.ID
+			}
+			return err
+		}))
+		return id
+	}
+	list := func(k vault.Kind, flow string) (ids []string) {
+		t.Helper()
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
+			ids = nil
+			for _, f := range a.Scope(k, "confirm", flow).Drafts() {
+				if f.Secret != nil {
+					t.Error("a draft shows its secret outside of Guess")
+				}
+				ids = append(ids, f.ID)
+			}
+			return nil
+		}))
+		return ids
+	}
+	extend := func(k vault.Kind, flow, id string, ttl time.Duration) {
+		t.Helper()
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error { a.Scope(k, "confirm", flow).Extend(id, ttl); return nil }))
+	}
+	if list(kind, "one") != nil {
+		t.Error("drafts of nobody")
+	}
+	first, foreign, other := draft(kind, "one", 4*time.Minute), draft("other", "one", 4*time.Minute), draft(kind, "two", 4*time.Minute)
+	for _, c := range []struct {
+		kind vault.Kind
+		flow string
+		want []string
+	}{{kind, "one", []string{first}}, {"other", "one", []string{foreign}}, {kind, "two", []string{other}}, {kind, "", nil}, {"third", "one", nil}} {
+		if got := list(c.kind, c.flow); !slices.Equal(got, c.want) {
+			t.Errorf("%s %q: %v, want %v", c.kind, c.flow, got, c.want)
+		}
+	}
+	// neither another kind nor another flow prolongs it, nor an unknown ID
+	b.clock.Advance(3 * time.Minute)
+	extend("other", "one", first, 10*time.Minute)
+	extend(kind, "two", first, 10*time.Minute)
+	extend(kind, "one", "unknown", 10*time.Minute)
+	extend(kind, "one", first, 2*time.Minute)
+	b.clock.Advance(2*time.Minute - time.Millisecond)
+	if got := list(kind, "one"); !slices.Equal(got, []string{first}) || list(kind, "two") != nil || list("other", "one") != nil {
+		t.Errorf("after five minutes %v, %v, %v", got, list(kind, "two"), list("other", "one"))
+	}
+	b.clock.Advance(time.Millisecond)
+	extend(kind, "one", first, 10*time.Minute) // too late
+	if got := list(kind, "one"); got != nil {
+		t.Errorf("an expired draft is listed, or came back: %v", got)
+	}
+	last := draft(kind, "one", time.Minute)
+	extend(kind, "one", last, 24*time.Hour)
+	b.clock.Advance(vault.MaxDraft - time.Millisecond)
+	if got := list(kind, "one"); !slices.Equal(got, []string{last}) {
+		t.Errorf("a draft that was extended to MaxDraft: %v", got)
+	}
+	b.clock.Advance(time.Millisecond)
+	if got := list(kind, "one"); got != nil {
+		t.Errorf("a draft outlives MaxDraft: %v", got)
+	}
+	if a, c := draft(kind, "one", time.Minute), draft(kind, "one", time.Minute); !slices.Equal(list(kind, "one"), []string{a, c}) {
+		t.Error("not oldest first")
+	}
+	s, err := b.View(t.Context(), "u")
+	must(t, err)
+	if len(s.Factors) != 0 {
+		t.Error("a draft is a factor")
+	}
+}
+
 func TestChallenges(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -222,6 +307,101 @@ func TestAllow(t *testing.T) {
 	b.clock.Advance(57 * time.Minute)
 	if _, ok := allow(); !ok {
 		t.Error("refused after the time to wait")
+	}
+}
+
+// A refund gives back the use at its time, of its own bucket, and no more than there
+// is.
+func TestRefund(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	enroll(t, b.Vault, "u")
+	limit := vault.Limit{N: 4, Per: time.Hour}
+	do := func(f func(s *vault.Scope, a *vault.Account)) {
+		t.Helper()
+		must(t, update(t, b.Vault, "u", func(a *vault.Account) error { f(a.Scope(kind, "", ""), a); return nil }))
+	}
+	left := func() (n int) { // how many of four are left
+		t.Helper()
+		boom := errors.New("look only")
+		wantErr(t, update(t, b.Vault, "u", func(a *vault.Account) error {
+			for n = 0; n < 4; n++ {
+				if _, ok := a.Scope(kind, "", "").Allow("send", limit); !ok {
+					break
+				}
+			}
+			return boom
+		}), boom)
+		return n
+	}
+	// latest asks when the next use is allowed where one an hour is: an hour after
+	// the latest
+	latest := func() (at time.Time) {
+		t.Helper()
+		do(func(s *vault.Scope, _ *vault.Account) {
+			wait, ok := s.Allow("send", vault.Limit{N: 1, Per: time.Hour})
+			if ok {
+				t.Error("nothing is used")
+			}
+			at = s.Now().Add(wait - time.Hour)
+		})
+		return at
+	}
+	start := b.clock.Now()
+	saves := b.store.applies.Load()
+	do(func(s *vault.Scope, a *vault.Account) { s.Refund("send", start); a.Refund("x", start) })
+	must(t, update(t, b.Vault, "nobody", func(a *vault.Account) error {
+		a.Refund("x", start)
+		a.Scope(kind, "", "").Refund("send", start)
+		return nil
+	}))
+	if n := b.store.applies.Load() - saves; n != 0 || left() != 4 {
+		t.Errorf("refunding nothing: %d saves, %d left", n, left())
+	}
+	for range 3 { // at 0, 1 and 2 minutes
+		do(func(s *vault.Scope, _ *vault.Account) { s.Allow("send", limit) })
+		b.clock.Advance(time.Minute)
+	}
+	saves = b.store.applies.Load()
+	do(func(s *vault.Scope, a *vault.Account) { // of others, and of times at which there was none
+		s.Refund("other", start)
+		a.Refund("send", start)
+		a.Scope("another", "", "").Refund("send", start)
+		s.Refund("send", start.Add(time.Millisecond))
+		s.Refund("send", start.Add(-time.Millisecond))
+		s.Refund("send", start.Add(90*time.Second))
+		s.Refund("send", s.Now())
+		s.Refund("send", time.Time{})
+	})
+	if n := b.store.applies.Load() - saves; n != 0 || left() != 1 {
+		t.Errorf("refunds of what was not used: %d saves, %d left of 1", n, left())
+	}
+	// an older one, and once
+	for range 2 {
+		do(func(s *vault.Scope, _ *vault.Account) { s.Refund("send", start.Add(time.Minute)) })
+		if at := latest(); left() != 2 || !at.Equal(start.Add(2*time.Minute)) {
+			t.Errorf("after the second of three was refunded: %d left, the latest at %v", left(), at.Sub(start))
+		}
+	}
+	// the latest: what is left is the oldest
+	do(func(s *vault.Scope, _ *vault.Account) { s.Refund("send", start.Add(2*time.Minute)) })
+	if at := latest(); left() != 3 || !at.Equal(start) {
+		t.Errorf("after the latest was refunded: %d left, the latest at %v", left(), at.Sub(start))
+	}
+	do(func(s *vault.Scope, _ *vault.Account) { s.Refund("send", start) })
+	if left() != 4 {
+		t.Errorf("after all were refunded: %d left", left())
+	}
+	// of two in one millisecond one
+	do(func(s *vault.Scope, _ *vault.Account) { s.Allow("send", limit); s.Allow("send", limit) })
+	do(func(s *vault.Scope, _ *vault.Account) { s.Refund("send", s.Now()) })
+	if left() != 3 {
+		t.Errorf("one of two refunded: %d left of 3", left())
+	}
+	saves = b.store.applies.Load()
+	do(func(s *vault.Scope, _ *vault.Account) { s.Allow("new", limit); s.Refund("new", s.Now()) })
+	if n := b.store.applies.Load() - saves; n != 0 {
+		t.Errorf("a use that is given back at once is written: %d saves", n)
 	}
 }
 
@@ -447,5 +627,84 @@ func TestOnce(t *testing.T) {
 	}))
 	if ran != 2 {
 		t.Error("remembered beyond its Update")
+	}
+}
+
+// what bears no epoch, because nobody knew whose it would be, ends with one
+// too, whatever was issued after it is good at once, and the record remembers.
+func TestEpochEndsWhatBearsNone(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(a *vault.Account, id string){
+		"add":        func(a *vault.Account, _ string) { _, _ = a.Scope(kind, "", "").Add(vault.Factor{}) },
+		"remove":     func(a *vault.Account, id string) { a.Remove(id) },
+		"renew":      func(a *vault.Account, _ string) { a.Renew() },
+		"remove all": func(a *vault.Account, _ string) { a.RemoveAll() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			id := enroll(t, b.Vault, "u")
+			live := func(v *vault.Vault, issued time.Time) bool {
+				ok, err := vault.Read(t.Context(), v, "u", func(a *vault.Account) (bool, error) { return a.LiveWithoutEpoch("token", issued), nil })
+				must(t, err)
+				return ok
+			}
+			issued := b.clock.Now()
+			if !live(b.Vault, issued) {
+				t.Error("dead in the millisecond of the last one")
+			}
+			b.clock.Advance(time.Millisecond)
+			must(t, update(t, b.Vault, "u", func(a *vault.Account) error {
+				end(a, id)
+				if a.LiveWithoutEpoch("token", issued) || !a.LiveWithoutEpoch("token", a.Now()) {
+					t.Error("not decided by the change itself")
+				}
+				return nil
+			}))
+			for where, v := range map[string]*vault.Vault{"here": b.Vault, "in another process": b.another(t, b.keys)} {
+				if live(v, issued) {
+					t.Errorf("%s: good after it", where)
+				}
+				for _, later := range []time.Duration{0, time.Millisecond, time.Minute} {
+					if !live(v, b.clock.Now().Add(later)) {
+						t.Errorf("%s: what was issued %v later is dead", where, later)
+					}
+				}
+			}
+			// of everything between, and for good
+			b.clock.Advance(20 * time.Minute)
+			must(t, update(t, b.Vault, "u", func(a *vault.Account) error { a.Spend("another", a.Now(), 10*time.Minute); return nil }))
+			if live(b.Vault, issued) {
+				t.Error("good again after another was spent")
+			}
+		})
+	}
+}
+
+// A clock that ran ahead while an epoch began stops nothing that is issued today.
+func TestEpochOfAClockThatRanAhead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	enroll(t, b.Vault, "u")
+	renew := func() { must(t, update(t, b.Vault, "u", func(a *vault.Account) error { a.Renew(); return nil })) }
+	live := func(issued time.Time) bool {
+		ok, err := vault.Read(t.Context(), b.Vault, "u", func(a *vault.Account) (bool, error) { return a.LiveWithoutEpoch("token", issued), nil })
+		must(t, err)
+		return ok
+	}
+	b.clock.Advance(24 * time.Hour)
+	renew()
+	b.clock.Advance(-24 * time.Hour)
+	issued := b.clock.Now()
+	if !live(issued) {
+		t.Error("an epoch of the future stops today's tokens")
+	}
+	b.clock.Advance(time.Second)
+	renew()
+	if live(issued) {
+		t.Error("the clock is right again, and an epoch ends nothing")
+	}
+	if !live(b.clock.Now()) {
+		t.Error("dead in the millisecond of the new one")
 	}
 }

@@ -17,30 +17,36 @@ import (
 // does. Like the rest of its family it always writes, also for a user who has
 // nothing set up, and returns an *EffectError if EndSessions failed.
 func (g *Guard) PasswordChanged(ctx context.Context, userID string) error {
-	return g.revoke(ctx, userID, EventPasswordChanged)
+	return g.revoke(ctx, userID, Event{Type: EventPasswordChanged})
 }
 
-// AddressChanged is to be called when the user's address was changed.
-func (g *Guard) AddressChanged(ctx context.Context, userID string) error {
-	return g.revoke(ctx, userID, EventAddressChanged)
+// AddressChanged is to be called when the user's address was changed, with the
+// one before. It is told to both. A factor at the old address goes on being one,
+// because it was verified and the new one was not: an advice asks the user to
+// enrol the new one, which replaces it.
+func (g *Guard) AddressChanged(ctx context.Context, userID, old string) error {
+	return g.revoke(ctx, userID, Event{Type: EventAddressChanged, Old: old})
 }
 
 // SignOutEverywhere ends every sign-in under way, step-up and proof.
 func (g *Guard) SignOutEverywhere(ctx context.Context, userID string) error {
-	return g.revoke(ctx, userID, EventRevoked)
+	return g.revoke(ctx, userID, Event{Type: EventRevoked})
 }
 
 // Disabled is to be called when the user's account was disabled.
 func (g *Guard) Disabled(ctx context.Context, userID string) error {
-	return g.revoke(ctx, userID, EventUserDisabled)
+	return g.revoke(ctx, userID, Event{Type: EventUserDisabled})
 }
 
-func (g *Guard) revoke(ctx context.Context, userID string, why EventType) error {
+func (g *Guard) revoke(ctx context.Context, userID string, e Event) error {
 	u := g.anyUser(ctx, userID)
+	if e.Type == EventAddressChanged {
+		e.Address = u.Email
+	}
 	_, err := vault.Update(ctx, g.vault, userID, func(a *vault.Account) (struct{}, error) {
 		a.Renew()
-		g.tell(a, u, Event{Type: why})
-		g.endSessions(a, why)
+		g.endSessions(a, e.Type)
+		g.tell(a, u, e)
 		return struct{}{}, nil
 	})
 	return err
@@ -50,7 +56,7 @@ func (g *Guard) revoke(ctx context.Context, userID string, why EventType) error 
 func (g *Guard) anyUser(ctx context.Context, id string) User {
 	u, err := g.user(ctx, id)
 	if err != nil {
-		return User{ID: id}
+		return User{ID: id, Service: g.cfg.Service}
 	}
 	return u
 }
@@ -112,8 +118,8 @@ func (a *Admin) Reset(ctx context.Context, userID, reason string) error {
 	_, err := vault.Update(ctx, a.g.vault, userID, func(acc *vault.Account) (struct{}, error) {
 		acc.RemoveAll()
 		acc.Unlock()
-		a.g.tell(acc, u, Event{Type: EventReset, Actor: a.actor, Reason: reason})
 		a.g.endSessions(acc, EventReset)
+		a.g.tell(acc, u, Event{Type: EventReset, Actor: a.actor, Reason: reason})
 		return struct{}{}, nil
 	})
 	return err

@@ -93,7 +93,7 @@ func TestDeletedUserStaysDeleted(t *testing.T) {
 	for name, revoke := range map[string]func(context.Context, *mfa.Guard) error{
 		"SignOutEverywhere": func(ctx context.Context, g *mfa.Guard) error { return g.SignOutEverywhere(ctx, "alice") },
 		"PasswordChanged":   func(ctx context.Context, g *mfa.Guard) error { return g.PasswordChanged(ctx, "alice") },
-		"AddressChanged":    func(ctx context.Context, g *mfa.Guard) error { return g.AddressChanged(ctx, "alice") },
+		"AddressChanged":    func(ctx context.Context, g *mfa.Guard) error { return g.AddressChanged(ctx, "alice", "") },
 		"Disabled":          func(ctx context.Context, g *mfa.Guard) error { return g.Disabled(ctx, "alice") },
 		"Reset":             func(ctx context.Context, g *mfa.Guard) error { return g.Admin("ops").Reset(ctx, "alice", "why") },
 	} {

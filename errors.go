@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/vault"
@@ -16,6 +17,10 @@ var (
 	ErrReplayed    = vault.ErrReplayed    // right, but used before
 	ErrNotEnrolled = vault.ErrNotEnrolled // the user has no such factor
 	ErrTooMany     = vault.ErrTooMany     // not looked at, right or wrong
+
+	// ErrCloned: the counter of an authenticator went back, so there may be
+	// two of it.
+	ErrCloned = fmt.Errorf("%w: possible clone", ErrInvalid)
 )
 
 // Failures: nothing was decided, and nothing may be concluded.

@@ -15,9 +15,12 @@ type EventType string
 const (
 	EventSignedIn  EventType = "signed-in" // a sign-in completed; Skipped says if nothing was asked
 	EventSteppedUp EventType = "stepped-up"
-	EventFailed    EventType = "failed"          // a wrong answer, after a right first factor
+	EventFailed    EventType = "failed"          // a wrong answer, after a right first factor or to a passkey sign-in
 	EventPaused    EventType = "paused"          // the first pause: somebody knows the first factor and guesses
 	EventDisabled  EventType = "factor-disabled" // 100 failures in a row ended the factors of the kind
+
+	// EventCloned: the counter of an authenticator went back.
+	EventCloned EventType = "possible-clone"
 
 	EventFactorAdded   EventType = "factor-added"
 	EventFactorRemoved EventType = "factor-removed"
@@ -32,15 +35,19 @@ const (
 	EventRecoveryChange EventType = "change-by-recovery-code"
 
 	EventPasswordChanged EventType = "password-changed"
-	EventAddressChanged  EventType = "address-changed"
-	EventRevoked         EventType = "signed-out-everywhere"
-	EventUserDisabled    EventType = "user-disabled"
-	EventReset           EventType = "reset" // by an administrator: everything is gone
-	EventUnlocked        EventType = "unlocked"
-	EventDeleted         EventType = "deleted"
 
-	// EventDeliveryFailed: a notice or EndSessions failed; Err says why, Of
-	// which event it was for.
+	// EventAddressChanged: the user's address in the application or, with a
+	// Kind, the one that codes are sent to. Old is the one before.
+	EventAddressChanged EventType = "address-changed"
+
+	EventRevoked      EventType = "signed-out-everywhere"
+	EventUserDisabled EventType = "user-disabled"
+	EventReset        EventType = "reset" // by an administrator: everything is gone
+	EventUnlocked     EventType = "unlocked"
+	EventDeleted      EventType = "deleted"
+
+	// EventDeliveryFailed: a notice, a code or EndSessions failed; Err says
+	// why, Of which event it was for, or for a code Kind whose.
 	EventDeliveryFailed EventType = "delivery-failed"
 )
 
@@ -67,6 +74,8 @@ type Event struct {
 	Purpose  Purpose
 	By       By // the first factor
 	Skipped  Skip
+	Address  string    // of what was added, changed or removed, or of an enrolment that could not be reached; never logged
+	Old      string    // that it took the place of; never logged
 	Left     int       // recovery codes
 	Of       EventType // what a failed delivery was for
 	Client   Client
@@ -96,28 +105,16 @@ func (e Event) LogValue() slog.Value {
 	return slog.GroupValue(as...)
 }
 
-// A Notifier tells a user what happened.
+// A Notifier tells a user what happened. Notify is called once the change is
+// saved, under a context that the caller's hanging up does not end; its error is
+// an event.
 type Notifier interface {
 	Notify(ctx context.Context, u User, e Event) error
 }
 
-// A Client is who called, as far as the application knows.
-type Client struct {
-	IP, Agent string
-}
-
-type clientKey struct{}
-
-// WithClient returns a context under which events say who called.
-func WithClient(ctx context.Context, c Client) context.Context {
-	return context.WithValue(ctx, clientKey{}, c)
-}
-
 // emit passes an event that needs no save on.
 func (g *Guard) emit(ctx context.Context, e Event) {
-	if c, ok := ctx.Value(clientKey{}).(Client); ok {
-		e.Client = c
-	}
+	e.Client = clientOf(ctx)
 	if g.cfg.OnEvent != nil {
 		g.cfg.OnEvent(ctx, e)
 	}
@@ -138,9 +135,7 @@ func (g *Guard) tell(a *vault.Account, u User, e Event) {
 	}
 	a.AfterSave(func(ctx context.Context) error {
 		e := e
-		if c, ok := ctx.Value(clientKey{}).(Client); ok {
-			e.Client = c
-		}
+		e.Client = clientOf(ctx)
 		if err := called(func() error { return g.cfg.Notify.Notify(ctx, u, e) }); err != nil {
 			g.emit(ctx, Event{Type: EventDeliveryFailed, Of: e.Type, Time: e.Time, UserID: e.UserID, Err: err})
 		}

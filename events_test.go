@@ -100,7 +100,7 @@ func TestEventsOfEachCall(t *testing.T) {
 			want{types(mfa.EventPasswordChanged), types(mfa.EventPasswordChanged), 1},
 		},
 		"an address changed": {
-			func(ctx context.Context, p *person) error { return p.guard.AddressChanged(ctx, "alice") },
+			func(ctx context.Context, p *person) error { return p.guard.AddressChanged(ctx, "alice", "") },
 			want{types(mfa.EventAddressChanged), types(mfa.EventAddressChanged), 1},
 		},
 		"signed out everywhere": {
@@ -247,6 +247,65 @@ func TestEndSessionsFails(t *testing.T) {
 			}
 			if login := w.begin("alice"); login.Session == nil {
 				t.Error("the changes were not saved")
+			}
+		})
+	}
+}
+
+// the sessions end before anybody is told, which may take seconds: a thief's
+// must not outlive the change for as long as a mail server hangs.
+func TestSessionsEndFirst(t *testing.T) {
+	t.Parallel()
+	active := func(_ context.Context, s *vault.Scope, r mfa.EnrollRequest) (*mfa.Enrollment, error) {
+		f, err := s.Add(vault.Factor{Name: r.Name, Data: make([]byte, 8)})
+		if err != nil {
+			return nil, err
+		}
+		return &mfa.Enrollment{ID: f.ID, Kind: kindApp, Active: true}, nil
+	}
+	for name, change := range map[string]func(context.Context, *person) error{
+		"PasswordChanged": func(ctx context.Context, p *person) error { return p.guard.PasswordChanged(ctx, "alice") },
+		"AddressChanged": func(ctx context.Context, p *person) error {
+			return p.guard.AddressChanged(ctx, "alice", "a@example.com")
+		},
+		"SignOutEverywhere": func(ctx context.Context, p *person) error { return p.guard.SignOutEverywhere(ctx, "alice") },
+		"Disabled":          func(ctx context.Context, p *person) error { return p.guard.Disabled(ctx, "alice") },
+		"Reset":             func(ctx context.Context, p *person) error { return p.guard.Admin("ops").Reset(ctx, "alice", "why") },
+		"Confirm": func(ctx context.Context, p *person) error {
+			e, err := p.settings().Enroll(ctx, mfa.NewFactor{Kind: kindMail})
+			if err == nil {
+				_, err = p.settings().Confirm(ctx, e.ID, (&hand{secret: e.Secret.Reveal(), typed: true}).next(kindMail))
+			}
+			return err
+		},
+		"Confirm of the first": func(_ context.Context, p *person) error { p.person("bob", kindApp); return nil },
+		"Remove":               func(ctx context.Context, p *person) error { return p.remove(ctx, kindKey) },
+		"RemoveAll":            func(ctx context.Context, p *person) error { return p.removeAll(ctx) },
+		"new codes":            func(ctx context.Context, p *person) error { return p.newCodes(ctx) },
+		"Enroll, active": func(ctx context.Context, p *person) error {
+			p.app.enroll = active
+			_, err := p.settings().Enroll(ctx, mfa.NewFactor{Kind: kindApp})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var order []string
+			w := newWorld(t, func(w *world) {
+				w.cfg.Notify = notifier(func(_ context.Context, _ mfa.User, e mfa.Event) error {
+					order = append(order, string(e.Type))
+					return nil
+				})
+				w.cfg.EndSessions = func(context.Context, string) error { order = append(order, "end"); return nil }
+			})
+			p := w.person("alice", kindApp, kindKey)
+			p.signIn(kindApp)
+			order = nil
+			if err := change(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			if len(order) < 2 || order[0] != "end" || slices.Contains(order[1:], "end") {
+				t.Errorf("in this order: %v", order)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,12 @@ type Config struct {
 	// OnEvent gets every event, after what it tells of was saved. nil: none.
 	// It runs within the call and should be quick.
 	OnEvent func(context.Context, Event)
+
+	// Limit, if not nil, is asked before an answer is judged and before
+	// something is sent: by address, destination, or whatever the application
+	// counts. It can only add to the limits that are built in. A *LimitError
+	// refuses with the time to wait, any other error as a failure.
+	Limit func(context.Context, Use) error
 
 	// EndSessions ends all of the application's sessions of a user. It is
 	// called after every change of credentials; the session at hand is started
@@ -153,17 +160,37 @@ func (g *Guard) user(ctx context.Context, id string) (User, error) {
 	return u, nil
 }
 
-// usable returns the methods that can be offered to u at all, as configured.
-// It may do I/O, so it is called before a decision, not in it.
-func (g *Guard) usable(ctx context.Context, u User) methods {
-	var ms methods
+// usable are the methods that can be offered to one user at all, as configured.
+type usable struct {
+	methods
+	withheld map[Kind]error // the others, and why
+}
+
+// usable may do I/O, so it is called before a decision, not in it.
+func (g *Guard) usable(ctx context.Context, u User) usable {
+	var us usable
 	for _, m := range g.order {
-		if c, ok := m.(Conditional); ok && c.Available(ctx, u) != nil {
-			continue
+		if c, ok := m.(Conditional); ok {
+			if err := c.Available(ctx, u); err != nil {
+				if us.withheld == nil {
+					us.withheld = map[Kind]error{}
+				}
+				us.withheld[m.Kind()] = err
+				continue
+			}
 		}
-		ms = append(ms, m)
+		us.methods = append(us.methods, m)
 	}
-	return ms
+	return us
+}
+
+// none is ErrNoMethod, for the developer with what is withheld and why.
+func (us usable) none() error {
+	err := ErrNoMethod
+	for _, k := range slices.Sorted(maps.Keys(us.withheld)) {
+		err = fmt.Errorf("%w (%s: %w)", err, k, us.withheld[k])
+	}
+	return err
 }
 
 // An Offer is one way to prove a second factor.
@@ -173,14 +200,15 @@ type Offer struct {
 	Name      string // the factor's, where the offer is for one
 	Hint      string
 	Challenge bool // Pending.Challenge comes before Verify
+	Keep      bool // to be set for Pending.Challenge, if a code that is out already is as good as another one
 	Traits    Traits
 }
 
 // offers returns what a can be proven with under r, strongest first, recovery
 // last.
-func (g *Guard) offers(a *vault.Account, u User, r Rule, usable methods) []Offer {
+func (g *Guard) offers(a *vault.Account, u User, r Rule, usable usable) []Offer {
 	var offers []Offer
-	for _, m := range usable {
+	for _, m := range usable.methods {
 		t := m.Traits()
 		if !r.accepts(m.Kind(), t) || !u.Policy.Rule.accepts(m.Kind(), t) {
 			continue
@@ -193,9 +221,9 @@ func (g *Guard) offers(a *vault.Account, u User, r Rule, usable methods) []Offer
 			}
 			switch {
 			case t.OutOfBand:
-				offers = append(offers, Offer{m.Kind(), f.ID, f.Name, hint(m, f), challenge, t})
+				offers = append(offers, Offer{Kind: m.Kind(), FactorID: f.ID, Name: f.Name, Hint: hint(m, f), Challenge: challenge, Traits: t})
 			case one == nil:
-				one = &Offer{m.Kind(), "", f.Name, hint(m, f), challenge, t}
+				one = &Offer{Kind: m.Kind(), Name: f.Name, Hint: hint(m, f), Challenge: challenge, Traits: t}
 			default:
 				one.Name, one.Hint = "", ""
 			}

@@ -35,6 +35,8 @@ type FirstFactor struct {
 	Expect bool
 }
 
+const maxCarry = 1024 // bytes
+
 func (f FirstFactor) Format(s fmt.State, _ rune)   { fmt.Fprintf(s, "first factor by %s", f.By) }
 func (f FirstFactor) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(f)) }
 
@@ -74,7 +76,7 @@ func (l *Login) Format(f fmt.State, _ rune) {
 // Pending. ErrNoMethod if the user has set up factors and none can be used
 // here; ErrLostRecord as FirstFactor.Expect says.
 func (g *Guard) Begin(ctx context.Context, f FirstFactor) (*Login, error) {
-	if f.By == "" || len(f.Carry) > 1024 {
+	if f.By == "" || len(f.Carry) > maxCarry {
 		return nil, fmt.Errorf("%w: first factor", ErrArgument)
 	}
 	u, err := g.user(ctx, f.UserID)
@@ -88,14 +90,14 @@ func (g *Guard) Begin(ctx context.Context, f FirstFactor) (*Login, error) {
 			return g.skip(a, f, SkippedExempt)
 		case a.Any():
 			if len(g.offers(a, u, Rule{}, usable)) == 0 {
-				return nil, ErrNoMethod
+				return nil, usable.none()
 			}
 			return g.pend(a, f, false)
 		case f.Expect:
 			return nil, ErrLostRecord
 		case u.Policy.requires(a.Now()):
-			if len(g.enrollable(u, usable)) == 0 {
-				return nil, ErrNoMethod
+			if len(g.enrollable(u, usable.methods)) == 0 {
+				return nil, usable.none()
 			}
 			return g.pend(a, f, true)
 		}
@@ -211,7 +213,7 @@ func (g *Guard) resume(token string, purpose Purpose, s *Session, binding string
 // good in every process that has the same keys.
 func (p *Pending) Token() string { return p.token }
 
-// UserID is who is signing in. It is not proven yet.
+// UserID is who is signing in. It is not proven yet, and "" after BeginPasskey.
 func (p *Pending) UserID() string { return p.t.User }
 
 // MustEnroll reports that the user has set up nothing and the policy requires
@@ -219,7 +221,12 @@ func (p *Pending) UserID() string { return p.t.User }
 func (p *Pending) MustEnroll() bool { return p.t.Enroll }
 
 // Expires is when it ends.
-func (p *Pending) Expires() time.Time { return time.UnixMilli(p.t.Issued).Add(pendingTTL) }
+func (p *Pending) Expires() time.Time {
+	if p.t.Purpose == PurposeAlone {
+		return time.UnixMilli(p.t.Issued).Add(passkeyTTL)
+	}
+	return time.UnixMilli(p.t.Issued).Add(pendingTTL)
+}
 
 func (p Pending) Format(f fmt.State, _ rune)   { fmt.Fprintf(f, "pending %s [redacted]", p.t.Purpose) }
 func (p Pending) MarshalJSON() ([]byte, error) { return []byte(`"pending [redacted]"`), nil }
@@ -264,14 +271,14 @@ func (p *Pending) Offers(ctx context.Context) ([]Offer, error) {
 		}
 		if p.t.Enroll {
 			var offers []Offer
-			for _, m := range p.g.enrollable(u, usable) {
+			for _, m := range p.g.enrollable(u, usable.methods) {
 				offers = append(offers, Offer{Kind: m.Kind(), Traits: m.Traits()})
 			}
 			return offers, nil
 		}
 		offers := p.g.offers(a, u, p.rule(), usable)
 		if len(offers) == 0 {
-			return nil, ErrNoMethod
+			return nil, usable.none()
 		}
 		return offers, nil
 	})
@@ -279,7 +286,7 @@ func (p *Pending) Offers(ctx context.Context) ([]Offer, error) {
 
 // method returns the method of an answer or challenge, nil if it is not one
 // that may be used here.
-func (p *Pending) method(k Kind, u User, usable methods) Method {
+func (p *Pending) method(k Kind, u User, usable usable) Method {
 	m := usable.get(k)
 	if m == nil || !p.rule().accepts(k, m.Traits()) || !u.Policy.Rule.accepts(k, m.Traits()) {
 		return nil
@@ -288,30 +295,42 @@ func (p *Pending) method(k Kind, u User, usable methods) Method {
 }
 
 func (p *Pending) request(u User) Request {
-	return Request{User: u, Purpose: p.t.Purpose, Flow: flow(p.t.ID)}
+	return Request{User: u, Purpose: p.t.Purpose, Flow: flow(p.t.ID), Until: p.Expires()}
 }
 
-// Challenge asks for what the offer's answer needs. An *EffectError says that
-// it could not be sent: the challenge stands and may be asked for again.
+// enrollment is the request of a forced enrolment.
+func (p *Pending) enrollment(u User) Request {
+	r := p.request(u)
+	r.Purpose = PurposeConfirm
+	return r
+}
+
+// Challenge asks for what the offer's answer needs. ErrTooMany if it was asked
+// for too often; what was sent before stays good. An *EffectError says that it
+// could not be sent: the challenge stands and may be asked for again at once.
 func (p *Pending) Challenge(ctx context.Context, o Offer) (*Challenge, error) {
 	u, err := p.g.user(ctx, p.t.User)
 	if err != nil {
 		return nil, err
 	}
-	m := p.method(o.Kind, u, p.g.usable(ctx, u))
+	usable := p.g.usable(ctx, u)
+	m := p.method(o.Kind, u, usable)
 	c, ok := m.(Challenger)
-	if !ok {
+	switch {
+	case usable.withheld[o.Kind] != nil:
+		return nil, usable.none()
+	case !ok:
 		return nil, fmt.Errorf("%w: no challenge of this kind", ErrArgument)
 	}
-	return vault.Update(ctx, p.g.vault, p.t.User, func(a *vault.Account) (*Challenge, error) {
+	r := p.request(u)
+	ask := func(a *vault.Account) (*Challenge, error) {
 		if err := p.check(a); err != nil {
 			return nil, err
 		}
 		if p.t.Enroll || !a.Has(o.Kind, o.FactorID) {
 			return nil, vault.Uncounted(ErrNotEnrolled)
 		}
-		r := p.request(u)
-		ch, err := c.Challenge(ctx, a.Scope(o.Kind, string(r.Purpose), r.Flow), ChallengeRequest{r, o.FactorID})
+		ch, err := c.Challenge(ctx, a.Scope(o.Kind, string(r.Purpose), r.Flow), ChallengeRequest{r, o.FactorID, o.Keep})
 		if err == nil && ch == nil {
 			err = fmt.Errorf("mfa: %s: neither a challenge nor an error", o.Kind)
 		}
@@ -322,7 +341,14 @@ func (p *Pending) Challenge(ctx context.Context, o Offer) (*Challenge, error) {
 			ch.Expires = end
 		}
 		return ch, nil
-	})
+	}
+	address, err := p.g.limitSending(ctx, r, m, o.FactorID, ask) // read only: what it does is forgotten
+	if err != nil {
+		return nil, err
+	}
+	ch, err := vault.Update(ctx, p.g.vault, p.t.User, ask)
+	p.g.undelivered(ctx, r, m, ch, address, err)
+	return ch, err
 }
 
 // Verify judges an answer. In one save the token is spent, the attempt charged
@@ -330,13 +356,31 @@ func (p *Pending) Challenge(ctx context.Context, o Offer) (*Challenge, error) {
 // that wraps ErrRejected is a verdict; any other is a failure, and nothing is
 // decided.
 func (p *Pending) Verify(ctx context.Context, answer Answer) (*Login, error) {
+	if p.t.Purpose == PurposeAlone {
+		return p.verifyAlone(ctx, answer)
+	}
 	u, err := p.g.user(ctx, p.t.User)
 	if err != nil {
 		return nil, err
 	}
-	m := p.method(answer.Kind, u, p.g.usable(ctx, u))
-	if m == nil {
+	usable := p.g.usable(ctx, u)
+	m := p.method(answer.Kind, u, usable)
+	switch {
+	case usable.withheld[answer.Kind] != nil: // perhaps for a moment: the answer may be right
+		return nil, usable.none()
+	case m == nil:
 		return nil, ErrInvalid // no such thing was offered; nothing was looked at
+	}
+	r := p.request(u)
+	if p.g.cfg.Limit != nil { // nothing is counted for a sign-in that is over
+		if _, err := vault.Read(ctx, p.g.vault, p.t.User, func(a *vault.Account) (struct{}, error) {
+			return struct{}{}, p.check(a)
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.g.limit(ctx, Use{UserID: u.ID, Purpose: r.Purpose, Kind: answer.Kind}); err != nil {
+		return nil, err
 	}
 	login, err := vault.Update(ctx, p.g.vault, p.t.User, func(a *vault.Account) (*Login, error) {
 		if err := p.check(a); err != nil {
@@ -345,9 +389,8 @@ func (p *Pending) Verify(ctx context.Context, answer Answer) (*Login, error) {
 		if p.t.Enroll || !a.Has(answer.Kind, "") {
 			return nil, vault.Uncounted(ErrNotEnrolled)
 		}
-		r := p.request(u)
 		v, err := judge(a, m, r.Purpose, r.Flow, func(s *vault.Scope) (*Verification, error) {
-			v, err := m.Verify(ctx, s, VerifyRequest{r, answer})
+			v, err := m.Verify(ctx, s, VerifyRequest{Request: r, Answer: answer})
 			if err == nil && v != nil && s.Factor(v.FactorID) == nil {
 				return nil, fmt.Errorf("mfa: %s: verified by a factor that the user does not have", m.Kind())
 			}
@@ -368,10 +411,11 @@ func (p *Pending) succeed(a *vault.Account, u User, m Method, v *Verification) (
 	p.spend(a)
 	a.Finished(k)
 	a.Used(v.FactorID)
+	g.tellClone(a, u, p.t, k, v)
 	proof := &wireProof{Kind: k, FactorID: v.FactorID, At: a.Now().UnixMilli(), UserVerified: v.UserVerified}
 	base := p.session
 	if base == nil {
-		base = &Session{g: g, user: p.t.User, t: sessionToken{User: p.t.User, ID: newTokenID(), By: p.t.By, First: p.t.Issued}}
+		base = &Session{g: g, user: u.ID, t: sessionToken{User: u.ID, ID: newTokenID(), By: p.t.By, First: p.t.Issued}}
 	}
 	s, err := base.renewed(a, proof)
 	if err != nil {
@@ -400,6 +444,14 @@ func (p *Pending) succeed(a *vault.Account, u User, m Method, v *Verification) (
 
 const lowCodes = 3
 
+// tellClone raises that an answer was accepted though there may be two of what
+// gave it.
+func (g *Guard) tellClone(a *vault.Account, u User, t pendingToken, k Kind, v *Verification) {
+	if v.Cloned {
+		g.tell(a, u, Event{Type: EventCloned, Purpose: t.Purpose, By: t.By, Kind: k, FactorID: v.FactorID})
+	}
+}
+
 // tellFailure raises what a wrong answer means: a failure, the first pause, a
 // kind that is disabled now.
 func (g *Guard) tellFailure(a *vault.Account, u User, t pendingToken, m Method, err error) {
@@ -409,6 +461,10 @@ func (g *Guard) tellFailure(a *vault.Account, u User, t pendingToken, m Method, 
 	}
 	e := Event{Type: EventFailed, Purpose: t.Purpose, By: t.By, Kind: k, Err: err}
 	g.tell(a, u, e)
+	if errors.Is(err, ErrCloned) {
+		e.Type, e.Err = EventCloned, nil
+		g.tell(a, u, e)
+	}
 	if m.Traits().Typed && vault.Counts(err) && a.Tries().Run == vault.Burst {
 		e.Type, e.Err = EventPaused, nil
 		g.tell(a, u, e)
@@ -429,6 +485,9 @@ func (g *Guard) tellFailure(a *vault.Account, u User, t pendingToken, m Method, 
 func (p *Pending) Cancel(ctx context.Context) error {
 	if p.g == nil {
 		return errNoGuard
+	}
+	if p.t.Purpose == PurposeAlone {
+		return nil // nobody's yet: there is nothing to note it in
 	}
 	if p.t.Enroll { // which may make a record: not for a user who is gone
 		if _, err := p.g.user(ctx, p.t.User); err != nil {
@@ -457,31 +516,43 @@ type NewFactor struct {
 	Kind    Kind
 	Name    string // the user's own, at most 64 bytes of UTF-8 without control characters; "": none
 	Address string // for the kinds that send codes
+
+	// Conditional: for passkeys that the browser makes without asking, after a
+	// sign-in by other means. ErrNotEnrolled if nothing is set up yet: nobody's
+	// second step is turned on unasked.
+	Conditional bool
 }
 
 // Enroll begins the enrolment of the first factor of a user who must have one.
 // ErrExpired once the user has one.
 func (p *Pending) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error) {
-	u, m, err := p.g.enrolling(ctx, p.t.User, n)
+	u, m, err := p.g.enrolling(ctx, p.t.User, &n)
 	if err != nil {
 		return nil, err
 	}
 	if p.g.enrollable(u, methods{m}) == nil {
 		return nil, fmt.Errorf("%w: not a first factor", ErrArgument)
 	}
-	e, err := vault.Update(ctx, p.g.vault, p.t.User, func(a *vault.Account) (*Enrollment, error) {
+	begin := func(a *vault.Account) (*Enrollment, error) {
 		if err := p.check(a); err != nil {
 			return nil, err
 		}
 		if !p.t.Enroll {
 			return nil, vault.Uncounted(ErrExpired)
 		}
-		e, err := p.g.enroll(ctx, a, u, m, n, flow(p.t.ID))
+		e, err := p.g.enroll(ctx, a, m, n, p.enrollment(u))
 		if err == nil && e.Active {
 			return nil, fmt.Errorf("mfa: %s: a first factor that counts before it was confirmed", n.Kind)
 		}
 		return e, err
-	})
+	}
+	if err := p.g.limitEnrolling(ctx, u, m, n, begin); err != nil {
+		return nil, err
+	}
+	e, err := vault.Update(ctx, p.g.vault, p.t.User, begin)
+	if e != nil {
+		p.g.undelivered(ctx, p.enrollment(u), m, e.Challenge, n.Address, err)
+	}
 	return e, err
 }
 
@@ -499,7 +570,7 @@ func (p *Pending) Confirm(ctx context.Context, id string, answer Answer) (*Login
 		if !p.t.Enroll {
 			return nil, vault.Uncounted(ErrExpired)
 		}
-		_, codes, err := p.g.confirm(ctx, a, u, m, id, answer, flow(p.t.ID))
+		_, codes, err := p.g.confirm(ctx, a, m, id, answer, p.enrollment(u))
 		if err != nil {
 			return nil, err
 		}

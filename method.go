@@ -26,6 +26,7 @@ type Purpose string
 
 const (
 	PurposeSignIn  Purpose = "sign-in" // the second step after a first factor
+	PurposeAlone   Purpose = "alone"   // a passkey, with nothing before it and no name given
 	PurposeStepUp  Purpose = "step-up" // once more, within a session
 	PurposeConfirm Purpose = vault.PurposeConfirm
 )
@@ -33,8 +34,9 @@ const (
 // Traits say what a kind of factor is worth.
 type Traits struct {
 	PhishingResistant bool // bound to the origin, such as WebAuthn
-	OutOfBand         bool // a code is sent to the user, such as by email
+	OutOfBand         bool // a code is sent to the user, such as by email: weaker than what an app or a key makes
 	Recovery          bool // for when the others are lost: offered last, comes and goes with them
+	Single            bool // a user has one at most: enrolling another replaces it
 	Typed             bool // a person types it, so it can be guessed and is counted
 }
 
@@ -44,6 +46,10 @@ type Request struct {
 	User    User
 	Purpose Purpose
 	Flow    string // the ID of the sign-in, step-up or session
+
+	// Until is when the sign-in or step-up ends, and with it what was handed
+	// out for it. Zero: not known.
+	Until time.Time
 }
 
 type (
@@ -52,6 +58,10 @@ type (
 		Request
 		Name    string // the user's own name for the factor, at most 64 bytes
 		Address string // where codes go, for the kinds that send them
+
+		// Conditional: the browser may make it without asking the person, who
+		// has just signed in by other means.
+		Conditional bool
 	}
 	// A ConfirmRequest proves that an enrolment works.
 	ConfirmRequest struct {
@@ -63,11 +73,13 @@ type (
 	ChallengeRequest struct {
 		Request
 		FactorID string
+		Keep     bool // what is out for this ceremony already is as good
 	}
 	// A VerifyRequest judges an answer.
 	VerifyRequest struct {
 		Request
 		Answer Answer
+		State  []byte // for PurposeAlone: what Discover returned
 	}
 )
 
@@ -105,12 +117,14 @@ type Challenge struct {
 	Options  json.RawMessage // for the browser, such as WebAuthn's
 	Expires  time.Time
 	Resend   time.Time // when it may be asked for again; zero: at once
+	Earlier  bool      // nothing was sent now, too soon after what was sent before, which is still good
 }
 
 // A Verification is a right answer.
 type Verification struct {
 	FactorID     string // the factor that gave it
 	UserVerified bool   // the authenticator itself made sure of the person
+	Cloned       bool   // it was accepted, though its counter says that there may be two of it
 }
 
 // An Enroller begins enrolments.
@@ -159,6 +173,29 @@ type Challenger interface {
 	Challenge(context.Context, *vault.Scope, ChallengeRequest) (*Challenge, error)
 }
 
+// A Discoverer is a Challenger that signs in somebody who has given no name: the
+// answer itself says whose it is.
+//
+// Implementations must make the challenge from crypto/rand alone, and must judge
+// an answer for PurposeAlone by VerifyRequest.State, which Guard seals until then;
+// nothing is written before somebody has answered rightly. What they accept must
+// be two factors in one, such as a key that has verified its user.
+type Discoverer interface {
+	Challenger
+	Discover(Request) (c *Challenge, state []byte, err error)
+
+	// Identify returns the Factor.Key that an answer claims to be of. ErrInvalid
+	// if it claims none.
+	Identify(Answer) (key string, err error)
+}
+
+// A Signaler is a Method that keeps what browsers show of its factors true.
+// Signals returns JSON for the page that manages them; it gets a Scope without
+// secrets, and writes nothing.
+type Signaler interface {
+	Signals(*vault.Scope, User) (json.RawMessage, error)
+}
+
 // A Method is a whole factor, as Config.Methods takes it. Check says whether
 // its options are valid; an unchecked invalid Method refuses everything.
 type Method interface {
@@ -186,11 +223,37 @@ type Hinter interface {
 	Hint(f vault.Factor) string
 }
 
+// An Addressed is a Method whose factors are addresses that something is sent to.
+// Guard resolves an address before the decision, so that Config.Limit can be
+// asked about it; Stale and Address get a factor without its secret.
+type Addressed interface {
+	// Resolve returns the one form of an address that u gave, and for "" of
+	// the one in u's profile. ErrArgument if it is none.
+	Resolve(u User, address string) (string, error)
+
+	// Address returns a factor's.
+	Address(f vault.Factor) string
+
+	// Stale reports whether the factor's address was the one in u's profile
+	// and is not any more.
+	Stale(u User, f vault.Factor) bool
+}
+
+// A Deliverer is a Method that sends something after the save. Undelivered is
+// called, in a change of its own, when that failed: it may be asked for again
+// at once.
+type Deliverer interface {
+	Undelivered(*vault.Scope, Request)
+}
+
 // A Repairer is a Method whose factors remember a time. Repair forgets the ones
 // that lie in the future; an administrator's Unlock calls it.
 type Repairer interface {
 	Repair(*vault.Scope)
 }
+
+func (r VerifyRequest) Format(s fmt.State, _ rune)   { fmt.Fprintf(s, "verification of a %s", r.Answer) }
+func (r VerifyRequest) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(r)) }
 
 func (a Answer) Format(s fmt.State, _ rune)      { fmt.Fprintf(s, "%s answer", a.Kind) }
 func (a Answer) MarshalJSON() ([]byte, error)    { return json.Marshal(fmt.Sprint(a)) }

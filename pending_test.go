@@ -108,7 +108,9 @@ func TestPendingDies(t *testing.T) {
 		"a year":          func(_ context.Context, p *person, _ *mfa.Pending) error { p.clock.add(8760 * time.Hour); return nil },
 		"a year back":     func(_ context.Context, p *person, _ *mfa.Pending) error { p.clock.add(-8760 * time.Hour); return nil },
 		"password change": func(ctx context.Context, p *person, _ *mfa.Pending) error { return p.guard.PasswordChanged(ctx, p.id) },
-		"address change":  func(ctx context.Context, p *person, _ *mfa.Pending) error { return p.guard.AddressChanged(ctx, p.id) },
+		"address change": func(ctx context.Context, p *person, _ *mfa.Pending) error {
+			return p.guard.AddressChanged(ctx, p.id, "")
+		},
 		"sign out everywhere": func(ctx context.Context, p *person, _ *mfa.Pending) error {
 			return p.guard.SignOutEverywhere(ctx, p.id)
 		},

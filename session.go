@@ -107,8 +107,12 @@ func (s *Session) AMR() []string {
 			amr = append(amr, v)
 		}
 	}
-	if s.t.By == ByPassword {
+	switch s.t.By {
+	case ByPassword:
 		add("pwd")
+	case ByPasskey: // which has verified its user
+		add("pop")
+		add("user")
 	}
 	for _, p := range s.Proofs() {
 		if p.Traits.Typed {
@@ -207,7 +211,7 @@ func (g *Guard) Require(ctx context.Context, s *Session, r Rule) error {
 	return err
 }
 
-func (g *Guard) require(a *vault.Account, s *Session, u User, r Rule, usable methods) error {
+func (g *Guard) require(a *vault.Account, s *Session, u User, r Rule, usable usable) error {
 	if !a.Any() {
 		switch {
 		case s.t.Exempt:
@@ -228,7 +232,7 @@ func (g *Guard) require(a *vault.Account, s *Session, u User, r Rule, usable met
 	offers := g.offers(a, u, r, usable)
 	if len(offers) == 0 {
 		if len(g.offers(a, u, Rule{}, usable)) == 0 {
-			return ErrNoMethod
+			return usable.none()
 		}
 		return &StepUpError{Rule: r, Enroll: true}
 	}
@@ -272,7 +276,7 @@ func (g *Guard) StepUp(ctx context.Context, s *Session, r Rule) (*Login, error) 
 // the policy accepts within five minutes or, with nothing set up, the first
 // factor within five minutes (NIST SP 800-63B-4 section 4.1.2.1, ASVS 7.5.1).
 // The proof that did it is nil for the first factor.
-func (g *Guard) authorize(a *vault.Account, s *Session, u User, usable methods) (*wireProof, error) {
+func (g *Guard) authorize(a *vault.Account, s *Session, u User, usable usable) (*wireProof, error) {
 	if !a.Any() {
 		if s.current(a) && s.freshFirst(a.Now()) {
 			return nil, nil

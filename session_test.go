@@ -119,7 +119,7 @@ func TestSessionEndsWithItsEpoch(t *testing.T) {
 	for name, end := range map[string]func(*person) error{
 		"reset":               func(p *person) error { return p.guard.Admin("ops").Reset(p.Context(), p.id, "lost") },
 		"password change":     func(p *person) error { return p.guard.PasswordChanged(p.Context(), p.id) },
-		"address change":      func(p *person) error { return p.guard.AddressChanged(p.Context(), p.id) },
+		"address change":      func(p *person) error { return p.guard.AddressChanged(p.Context(), p.id, "") },
 		"sign out everywhere": func(p *person) error { return p.guard.SignOutEverywhere(p.Context(), p.id) },
 		"user disabled":       func(p *person) error { return p.guard.Disabled(p.Context(), p.id) },
 		"deleted":             func(p *person) error { return p.guard.Admin("ops").Delete(p.Context(), p.id) },

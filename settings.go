@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +33,7 @@ type FactorInfo struct {
 	LastUsed time.Time // zero: never
 	Traits   Traits    // zero for a kind that is not configured
 	Disabled bool      // 100 failures in a row ended it: to be enrolled again
+	Stale    bool      // codes go to an address that is not the one in the profile any more; set in an Overview
 	Left     int       // of a set of recovery codes
 }
 
@@ -58,6 +60,7 @@ const (
 	AdviceCodesLow    Advice = "codes-low"     // make new recovery codes
 	AdviceCodesUsedUp Advice = "codes-used-up" // the same, now
 	AdviceFactorEnded Advice = "factor-ended"  // a factor was disabled: enrol it again
+	AdviceStale       Advice = "stale-address" // the profile has another address than codes are sent to: verify it
 )
 
 const defaultMethodCount = 2
@@ -71,7 +74,12 @@ type Overview struct {
 	Advice     []Advice
 	LockedFor  time.Duration // until the next typed answer is looked at; 0: now
 	Exempt     []By          // the first factors that pass alone
-	Err        error         // this user could not be read; the rest is empty
+
+	// Withheld are the configured methods that cannot be offered to this user
+	// now, and why. It is for the developer, not for the user's eyes.
+	Withheld map[Kind]error
+
+	Err error // this user could not be read; the rest is empty
 }
 
 // Enabled reports whether anything is set up.
@@ -84,12 +92,16 @@ func (g *Guard) overview(ctx context.Context, userID string) (*Overview, error) 
 	}
 	usable := g.usable(ctx, u)
 	return vault.Read(ctx, g.vault, userID, func(a *vault.Account) (*Overview, error) {
-		o := &Overview{User: u, LockedFor: a.Tries().Wait}
+		o := &Overview{User: u, LockedFor: a.Tries().Wait, Withheld: usable.withheld}
 		for _, f := range a.Factors() {
-			o.Factors = append(o.Factors, g.info(f))
+			i := g.info(f)
+			if m, ok := g.methods[f.Kind].(Addressed); ok {
+				i.Stale = m.Stale(u, f)
+			}
+			o.Factors = append(o.Factors, i)
 		}
 		standing := g.standing(a)
-		for _, m := range usable {
+		for _, m := range usable.methods {
 			if m.Traits().Recovery && standing > 0 || !m.Traits().Recovery && u.Policy.offers(m) {
 				o.Available = append(o.Available, m.Kind())
 			}
@@ -127,6 +139,9 @@ func advise(p Policy, fs []FactorInfo, standing, left int, codes bool) []Advice 
 	if slices.ContainsFunc(fs, func(f FactorInfo) bool { return f.Disabled }) {
 		as = append(as, AdviceFactorEnded)
 	}
+	if slices.ContainsFunc(fs, func(f FactorInfo) bool { return f.Stale }) {
+		as = append(as, AdviceStale)
+	}
 	return as
 }
 
@@ -149,6 +164,32 @@ func (s *Settings) Check(ctx context.Context) error {
 		return struct{}{}, err
 	})
 	return err
+}
+
+// Signals returns what the browser of the signed-in user should be told, by kind,
+// so that it offers no passkey that is not one any more: JSON for the Signal API
+// of WebAuthn. A session that proves nothing gets nothing.
+func (s *Settings) Signals(ctx context.Context) (map[Kind]json.RawMessage, error) {
+	u, err := s.g.user(ctx, s.s.user)
+	if err != nil {
+		return nil, err
+	}
+	return vault.Read(ctx, s.g.vault, s.s.user, func(a *vault.Account) (map[Kind]json.RawMessage, error) {
+		all := map[Kind]json.RawMessage{}
+		if !s.s.current(a) || !a.Exists() {
+			return all, nil
+		}
+		for _, m := range s.g.order {
+			if sig, ok := m.(Signaler); ok {
+				signals, err := sig.Signals(a.Scope(m.Kind(), "", ""), u)
+				if err != nil {
+					return nil, err
+				}
+				all[m.Kind()] = signals
+			}
+		}
+		return all, nil
+	})
 }
 
 // change runs a change that the session must be fresh enough for.
@@ -174,8 +215,17 @@ func change[T any](ctx context.Context, s *Settings, u User, f func(*vault.Accou
 // *EffectError says that the enrolment stands, but its code could not be sent.
 func (s *Settings) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error) {
 	g := s.g
-	u, m, err := g.enrolling(ctx, s.s.user, n)
+	u, m, err := g.enrolling(ctx, s.s.user, &n)
 	if err != nil {
+		return nil, err
+	}
+	usable := g.usable(ctx, u)
+	if err := g.limitEnrolling(ctx, u, m, n, func(a *vault.Account) (*Enrollment, error) {
+		if _, err := g.authorize(a, s.s, u, usable); err != nil {
+			return nil, err
+		}
+		return g.enroll(ctx, a, m, n, s.request(u))
+	}); err != nil {
 		return nil, err
 	}
 	e, err := change(ctx, s, u, func(a *vault.Account) (e *Enrollment, err error) {
@@ -186,26 +236,34 @@ func (s *Settings) Enroll(ctx context.Context, n NewFactor) (*Enrollment, error)
 			if wait, ok := a.Allow("codes", vault.Limit{N: codeSets, Per: time.Hour}); !ok {
 				return nil, &LimitError{RetryAfter: wait}
 			}
-			e, err = g.recover(ctx, a, u, m, flow(s.s.t.ID))
+			g.endSessions(a, EventCodesMade)
+			e, err = g.recover(ctx, a, m, s.request(u))
 		} else {
-			e, err = g.enroll(ctx, a, u, m, n, flow(s.s.t.ID))
+			e, err = g.enroll(ctx, a, m, n, s.request(u))
 		}
 		if err != nil || !e.Active {
 			return e, err
 		}
-		of := EventCodesMade
 		if !m.Traits().Recovery {
-			of = EventFactorAdded
-			g.tell(a, u, Event{Type: of, Kind: n.Kind, FactorID: e.ID, Name: n.Name})
+			g.endSessions(a, EventFactorAdded)
+			g.tell(a, u, Event{Type: EventFactorAdded, Kind: n.Kind, FactorID: e.ID, Name: n.Name})
 		}
-		g.endSessions(a, of)
 		e.Session, err = s.s.renewed(a, nil)
 		return e, err
 	})
-	if e != nil && e.Active {
+	switch {
+	case e == nil:
+	case e.Active:
 		err = delivered(err)
+	default:
+		g.undelivered(ctx, s.request(u), m, e.Challenge, n.Address, err)
 	}
 	return e, err
+}
+
+// request is that of an enrolment, which belongs to the session.
+func (s *Settings) request(u User) Request {
+	return Request{User: u, Purpose: PurposeConfirm, Flow: flow(s.s.t.ID)}
 }
 
 // A Change is what a change of the settings brings with it.
@@ -230,7 +288,7 @@ func (s *Settings) Confirm(ctx context.Context, id string, answer Answer) (*Chan
 		if !s.s.current(a) {
 			return nil, &StepUpError{First: true}
 		}
-		info, codes, err := s.g.confirm(ctx, a, u, m, id, answer, flow(s.s.t.ID))
+		info, codes, err := s.g.confirm(ctx, a, m, id, answer, s.request(u))
 		if err != nil {
 			return nil, err
 		}
@@ -262,6 +320,9 @@ func (s *Settings) Rename(ctx context.Context, id, name string) error {
 		if f.Name == name {
 			return struct{}{}, nil
 		}
+		if wait, ok := a.Allow("rename", vault.Limit{N: renames, Per: time.Hour}); !ok { // each is a notice
+			return struct{}{}, &LimitError{RetryAfter: wait}
+		}
 		if _, err := a.Rename(id, name); err != nil {
 			return struct{}{}, err
 		}
@@ -290,8 +351,12 @@ func (s *Settings) Remove(ctx context.Context, id string) (*Change, error) {
 		if g.standing(a) == 0 {
 			return nil, ErrLastFactor
 		}
-		g.tell(a, u, Event{Type: EventFactorRemoved, Kind: f.Kind, FactorID: id, Name: f.Name})
+		e := Event{Type: EventFactorRemoved, Kind: f.Kind, FactorID: id, Name: f.Name}
+		if to, ok := g.methods[f.Kind].(Addressed); ok {
+			e.Address = to.Address(f)
+		}
 		g.endSessions(a, EventFactorRemoved)
+		g.tell(a, u, e)
 		session, err := s.s.renewed(a, nil)
 		if err != nil {
 			return nil, err
@@ -317,8 +382,8 @@ func (s *Settings) RemoveAll(ctx context.Context) (*Change, error) {
 			return nil, ErrNotFound
 		}
 		a.RemoveAll()
-		g.tell(a, u, Event{Type: EventAllRemoved})
 		g.endSessions(a, EventAllRemoved)
+		g.tell(a, u, Event{Type: EventAllRemoved})
 		session, err := s.s.renewed(a, nil)
 		if err != nil {
 			return nil, err

@@ -747,3 +747,48 @@ func TestEnrolmentFailsClosed(t *testing.T) {
 		}
 	})
 }
+
+// Each new name is a notice, so there are only so many of them: nobody fills a
+// mailbox with words of his own.
+func TestRenamesHaveABudget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.person("alice", kindApp, kindKey)
+	p.signIn(kindApp)
+	w.forget()
+	id := p.hands[kindApp].id
+	for i := range 20 {
+		if err := p.settings().Rename(t.Context(), id, fmt.Sprint(i)); err != nil {
+			t.Fatalf("name %d: %v", i+1, err)
+		}
+	}
+	_, saves := w.store.during(func() {
+		for _, f := range []string{id, p.hands[kindKey].id} { // one budget for all
+			err := p.settings().Rename(t.Context(), f, "one more")
+			var limit *mfa.LimitError
+			if !errors.As(err, &limit) || !errors.Is(err, mfa.ErrTooMany) || limit.RetryAfter != time.Hour {
+				t.Errorf("the 21st in an hour: %v", err)
+			}
+		}
+		if err := p.settings().Rename(t.Context(), id, "19"); err != nil {
+			t.Errorf("the name that it has: %v", err)
+		}
+	})
+	o, err := w.guard.Admin("ops").Overview(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range o.Factors {
+		if f.Name == "one more" {
+			t.Error("it was renamed")
+		}
+	}
+	if told := w.count(w.told(), mfa.EventFactorRenamed); told != 20 || saves != 0 {
+		t.Errorf("%d notices, %d saves past the budget", told, saves)
+	}
+	w.clock.add(time.Hour)
+	p.signIn(kindApp)
+	if err := p.settings().Rename(t.Context(), id, "one more"); err != nil {
+		t.Errorf("an hour later: %v", err)
+	}
+}

@@ -24,7 +24,7 @@ const (
 const pendingTTL = 10 * time.Minute
 
 type pendingToken struct {
-	User    string    `cbor:"1,keyasint"`
+	User    string    `cbor:"1,keyasint"` // "": for PurposeAlone
 	ID      []byte    `cbor:"2,keyasint"` // of the ceremony
 	Purpose Purpose   `cbor:"3,keyasint"`
 	By      By        `cbor:"4,keyasint,omitempty"`
@@ -35,6 +35,7 @@ type pendingToken struct {
 	Enroll  bool      `cbor:"9,keyasint,omitempty"` // there is nothing set up, and something must be
 	Session []byte    `cbor:"10,keyasint,omitempty"`
 	Rule    *wireRule `cbor:"11,keyasint,omitempty"`
+	State   []byte    `cbor:"12,keyasint,omitempty"` // of a Discoverer's challenge
 }
 
 type wireRule struct {

@@ -72,7 +72,7 @@ func TestPendingHoldsNoSecrets(t *testing.T) {
 	if want := []string{"UserID", "By", "Carry", "Binding", "Resume", "Expect"}; !slices.Equal(first, want) {
 		t.Errorf("FirstFactor has %v; may %v be sealed into what the browser gets?", first, want)
 	}
-	want := []string{"User", "ID", "Purpose", "By", "Issued", "Epoch", "Binding", "Carry", "Enroll", "Session", "Rule"}
+	want := []string{"User", "ID", "Purpose", "By", "Issued", "Epoch", "Binding", "Carry", "Enroll", "Session", "Rule", "State"}
 	if !slices.Equal(holds, want) {
 		t.Errorf("a pending token holds %v, want %v", holds, want)
 	}

@@ -18,7 +18,9 @@ type User struct {
 	Policy      Policy
 }
 
-// A Directory finds a user by ID. An error is a failure: nothing is decided. It
+// A Directory finds a user by ID. An error is a failure: nothing is decided; but
+// one that wraps ErrRejected says that there is no such user, or none who may sign
+// in, and a passkey sign-in is then refused like one of nobody's. It
 // must be an error for a user who was deleted or may not sign in: what was
 // handed out to somebody without a record is good for its ten minutes otherwise.
 type Directory func(ctx context.Context, userID string) (User, error)
@@ -55,6 +57,13 @@ type Policy struct {
 	// Require; what cannot satisfy it is not enrolled, recovery codes apart. Its
 	// MaxAge and AllowWithout mean nothing here.
 	Rule Rule
+
+	// PasskeyAlone lets a passkey that has verified its user stand for both
+	// factors (see Guard.BeginPasskey). false: keys that are enrolled are second
+	// factors and never begin a sign-in; a passkey that was enrolled before is the
+	// first factor, and another kind has to be the second. Sessions that a passkey
+	// has begun alone go on.
+	PasskeyAlone bool
 
 	// Offer limits which kinds may be enrolled, by tenant or role; recovery
 	// codes come along in any case. nil: every kind that is configured.
@@ -119,4 +128,5 @@ const (
 	ByMagicLink     By = "magic-link"
 	ByClientCert    By = "client-cert"
 	ByAPIKey        By = "api-key" // a program's: no settings are changed by it
+	ByPasskey       By = "passkey" // of Guard.BeginPasskey
 )

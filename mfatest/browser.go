@@ -17,7 +17,7 @@ import (
 // It runs no script.
 type Browser struct {
 	// Origin is what the browser believes that it speaks to:
-	// "https://acme.example" unless it is changed before the first request.
+	// the constant Origin unless it is changed before the first request.
 	Origin string
 
 	t       testing.TB
@@ -33,7 +33,7 @@ func (k *Kit) Browser(h http.Handler) *Browser {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	return &Browser{Origin: "https://acme.example", t: k.t, handler: h, jar: jar}
+	return &Browser{Origin: Origin, t: k.t, handler: h, jar: jar}
 }
 
 // A Response is the page where a request ended, after all redirects.

@@ -1,6 +1,6 @@
 // Package mfatest helps an application to test its sign-in with a second
-// factor: a clock that the test sets, a vault in memory, and people with an
-// authenticator app and backup codes. Tests import it, and nothing else.
+// factor: a clock that the test sets, a vault in memory, an outbox, and people with
+// an authenticator app, a mailbox, security keys and backup codes. Tests import it, and nothing else.
 //
 //	func TestLogin(t *testing.T) {
 //		k := mfatest.New(t)
@@ -23,13 +23,20 @@
 //
 // A Kit's Clock stands still until the test moves it, with one exception: who
 // has typed the code of the present step waits for the next one, so Person
-// and App.Next move the clock forward when they are asked again within a step.
+// and App.Next move the clock forward when they are asked again within a step. So
+// does a Person who has to wait before another code is mailed.
 // Nothing sleeps.
+//
+// # Security keys and passkeys
+//
+// An Authenticator is a browser and what is plugged into it, in software: it takes
+// the options that a Challenge carries and returns what a browser would post. Each
+// of its ceremonies can be falsified, in any part.
 //
 // # Security
 //
-// A Kit keeps everything in memory under a key that is drawn for the test. An
-// App and a Person hold secrets in the clear and print them.
+// A Kit keeps everything in memory under a key that is drawn for the test. Its
+// Mail, an App and a Person hold secrets in the clear and print them.
 //
 // # Concurrency
 //
@@ -38,6 +45,6 @@
 //
 // # Compatibility
 //
-// What an App computes is written anew here (RFC 4226, RFC 6238), so that a test
-// compares two implementations.
+// What an App and an Authenticator compute is written anew here (RFC 4226, RFC
+// 6238, WebAuthn Level 3), so that a test compares two implementations.
 package mfatest

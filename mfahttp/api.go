@@ -59,7 +59,8 @@ type wireChallenge struct {
 	Options  json.RawMessage `json:"options,omitempty"`
 	Expires  *time.Time      `json:"expires,omitempty"`
 	Resend   *time.Time      `json:"resend,omitempty"`
-	Sent     bool            `json:"sent"` // false: ask for it again
+	Sent     bool            `json:"sent"`              // false: ask for it again
+	Earlier  bool            `json:"earlier,omitempty"` // sent before, and another may not be sent until resend
 }
 
 func toChallenge(c *mfa.Challenge, sent bool) *wireChallenge {
@@ -68,7 +69,7 @@ func toChallenge(c *mfa.Challenge, sent bool) *wireChallenge {
 	}
 	return &wireChallenge{
 		Kind: c.Kind, FactorID: c.FactorID, Hint: c.Hint, Options: c.Options,
-		Expires: instant(c.Expires), Resend: instant(c.Resend), Sent: sent,
+		Expires: instant(c.Expires), Resend: instant(c.Resend), Sent: sent, Earlier: c.Earlier,
 	}
 }
 
@@ -91,10 +92,10 @@ type wireEnrollment struct {
 	Challenge *wireChallenge `json:"challenge,omitempty"`
 }
 
-func toEnrollment(e *mfa.Enrollment) wireEnrollment {
+func toEnrollment(e *enrollment) wireEnrollment {
 	return wireEnrollment{
 		ID: e.ID, Kind: e.Kind, Active: e.Active, URI: e.URI.Reveal(), Secret: e.Secret.Reveal(), QR: e.QR.Reveal(),
-		Codes: reveal(e.Codes), Challenge: toChallenge(e.Challenge, true),
+		Codes: reveal(e.Codes), Challenge: toChallenge(e.Challenge, e.sent),
 	}
 }
 
@@ -107,14 +108,17 @@ type wireFactor struct {
 	LastUsed          *time.Time `json:"last_used,omitempty"`
 	PhishingResistant bool       `json:"phishing_resistant"`
 	Recovery          bool       `json:"recovery"`
+	Single            bool       `json:"single"` // enrolling another replaces it
 	Disabled          bool       `json:"disabled,omitempty"`
+	Stale             bool       `json:"stale,omitempty"` // codes go to an address that the profile had
 	Left              int        `json:"left,omitempty"`
 }
 
 func toFactor(f mfa.FactorInfo) wireFactor {
 	return wireFactor{
 		ID: f.ID, Kind: f.Kind, Name: f.Name, Hint: f.Hint, Added: f.Added.UTC(), LastUsed: instant(f.LastUsed),
-		PhishingResistant: f.Traits.PhishingResistant, Recovery: f.Traits.Recovery, Disabled: f.Disabled, Left: f.Left,
+		PhishingResistant: f.Traits.PhishingResistant, Recovery: f.Traits.Recovery, Single: f.Traits.Single,
+		Disabled: f.Disabled, Stale: f.Stale, Left: f.Left,
 	}
 }
 
@@ -310,7 +314,7 @@ func (v *visit) apiCodes() {
 	v.apiEnrolled(v.newCodes(s))
 }
 
-func (v *visit) apiEnrolled(e *mfa.Enrollment, err error) {
+func (v *visit) apiEnrolled(e *enrollment, err error) {
 	if e == nil {
 		v.fail(err)
 		return

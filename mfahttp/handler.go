@@ -83,6 +83,10 @@ type Options struct {
 	// a proxy that ends TLS.
 	AllowHTTP bool
 
+	// NoTrial leaves out the page after a device was added that has the user
+	// sign in with it once. false: it is there, and can be passed over.
+	NoTrial bool
+
 	// Apps are the authenticator apps that the wizard names. nil: some that
 	// are widespread; empty: none.
 	Apps []AppLink
@@ -176,9 +180,11 @@ func routes() map[string]route {
 		"sign-in/confirm": {get: (*visit).pageStep, post: (*visit).pageForcedConfirm},
 
 		"step-up": {get: (*visit).pageStepUp},
+		"passkey": {get: (*visit).pagePasskeyOver, post: (*visit).pagePasskey},
 
 		"enroll":         {get: (*visit).pageEnroll, post: (*visit).pageEnrollBegin},
 		"confirm":        {get: (*visit).pageBackToSecurity, post: (*visit).pageConfirm},
+		"trial":          {get: (*visit).pageTrial, post: (*visit).pageTrialDo},
 		"codes":          {get: (*visit).pageNewCodes, post: (*visit).pageNewCodesMake},
 		"codes/download": {get: (*visit).pageBackToSecurity, post: (*visit).pageDownload},
 		"rename":         {get: (*visit).pageRename, post: (*visit).pageRenameDo},
@@ -190,6 +196,9 @@ func routes() map[string]route {
 		"api/sign-in/confirm": {post: (*visit).apiForcedConfirm},
 
 		"api/step-up": {post: (*visit).apiStepUp},
+
+		"api/passkey":        {post: (*visit).apiPasskey},
+		"api/passkey/verify": {post: (*visit).apiPasskeyVerify},
 
 		"api/settings":            {get: (*visit).apiSettings},
 		"api/settings/enroll":     {post: (*visit).apiEnroll},

@@ -33,12 +33,16 @@ type input struct {
 	Name         string          `json:"name"`
 	Address      string          `json:"address"`
 	Rule         *wireRule       `json:"rule"`
+	Conditional  bool            `json:"conditional"`
 
-	// Forms alone. Next and RuleText bring the user back to where he was; QR,
-	// URI and Secret show an enrolment again whose code was wrong; Codes are to be
+	// Forms alone. Next and RuleText bring the user back to where he was; Sent
+	// and Hint say again what became of a code and where it went; QR, URI and
+	// Secret show an enrolment again whose code was wrong; Codes are to be
 	// downloaded.
 	Next     string   `json:"-"`
 	RuleText string   `json:"-"`
+	Sent     string   `json:"-"`
+	Hint     string   `json:"-"`
 	QR       string   `json:"-"`
 	URI      string   `json:"-"`
 	Secret   string   `json:"-"`
@@ -105,16 +109,23 @@ func tooLarge(err error) error {
 }
 
 func fromForm(f url.Values) input {
-	return input{
+	in := input{
 		Token: f.Get("token"), Kind: mfa.Kind(f.Get("kind")), FactorID: f.Get("factor_id"), Code: f.Get("code"),
 		EnrollmentID: f.Get("enrollment_id"), ID: f.Get("id"), Name: f.Get("name"), Address: f.Get("address"),
-		Next: f.Get("next"), RuleText: f.Get("rule"), QR: f.Get("qr"), URI: f.Get("uri"), Secret: f.Get("secret"),
+		Next: f.Get("next"), RuleText: f.Get("rule"), Sent: f.Get("sent"), Hint: f.Get("hint"), QR: f.Get("qr"), URI: f.Get("uri"), Secret: f.Get("secret"),
 		Codes: f["codes"], form: f,
 	}
+	if c := f.Get("credential"); c != "" {
+		in.Credential = json.RawMessage(c)
+	}
+	return in
 }
 
-// query fills v.in from the address of a page.
-func (v *visit) query() { v.in = fromForm(v.r.URL.Query()); v.in.form = nil }
+// query fills v.in from the address of a page. Where codes go is never in one.
+func (v *visit) query() {
+	v.in = fromForm(v.r.URL.Query())
+	v.in.form, v.in.Address, v.in.Hint, v.in.Credential = nil, "", "", nil
+}
 
 // answer is what was given, with digits of every script.
 func (v *visit) answer() mfa.Answer {

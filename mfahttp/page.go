@@ -31,8 +31,8 @@ var assetFiles embed.FS
 // A Page is what Options.Render puts into the application's own frame.
 type Page struct {
 	// Name says which page it is: "sign-in", "step-up", "over", "first",
-	// "enroll", "scan", "codes", "security", "rename", "remove", "last", "new-codes",
-	// "off", "off-done", "problem".
+	// "enroll", "scan", "device", "trial", "codes", "security", "rename", "remove",
+	// "last", "new-codes", "off", "off-done", "passkey", "problem".
 	Name  string
 	Title string        // plain text
 	Lang  string        // BCP 47
@@ -40,7 +40,7 @@ type Page struct {
 	Body  template.HTML // one <main> element, with everything in it
 
 	Style  string // address of the style sheet that Body wants
-	Script string // address of the ES module that Body can do without
+	Script string // address of the ES module that Body can do without, but for passkeys
 }
 
 // page is what the templates see. Which fields are set depends on the page.
@@ -67,19 +67,31 @@ type page struct {
 	Until    time.Time
 	Now      time.Time // by the server's clock, where there is something to wait for
 
-	Offer      *mfa.Offer
-	Others     []choice
-	Sent       string // where to
+	Invalid bool // what was entered is wrong
+
+	Offer  *mfa.Offer
+	Device string // or address, that the answer comes from
+	Others []choice
+
+	Options string // for the browser, which makes or uses a credential
+	Signals string // what the browser is told of the user's passkeys
+
+	Sent       string // where a code went
+	Sending    string // the same for the next page
+	Paused     bool   // none goes out until Resend
 	Resend     time.Time
 	CanResend  bool
-	SendPaused bool // Until is for sending, not for answering
+	SentBefore bool
 
 	Forced       bool
 	Apps         []AppLink
 	EnrollKind   mfa.Kind
+	Traits       mfa.Traits
 	Name         string
+	WantsName    bool
 	Address      string
-	WantsAddress bool
+	Hint         string
+	Replaces     string // where codes go so far
 	EnrollmentID string
 	QR           string // base64 of an SVG document
 	URI          string
@@ -115,6 +127,8 @@ type choice struct {
 type factorRow struct {
 	mfa.FactorInfo
 	Label, KindName string
+	Addressed       bool // it has an address for a name
+	Change          bool // which can be changed now
 }
 
 // A field is a form's, to be sent again.
@@ -129,6 +143,7 @@ func templates() (*template.Template, error) {
 			return text
 		},
 		"at":    atTime,
+		"to":    toAddress,
 		"day":   func(t time.Time) template.HTML { return timeElement(t, "2006-01-02", "day") },
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"itoa":  strconv.Itoa,
@@ -156,6 +171,14 @@ func atTime(text string, t time.Time) template.HTML {
 	before, after, _ := strings.Cut(text, "{time}")
 	return template.HTML(html.EscapeString(before)) + timeElement(t, "15:04:05 UTC", "until") +
 		template.HTML(html.EscapeString(after))
+}
+
+// toAddress puts an address into the place of {hint}: it keeps its own direction
+// in a text of the other one.
+func toAddress(text, address string) template.HTML {
+	before, after, _ := strings.Cut(text, "{hint}")
+	return template.HTML(html.EscapeString(before) + `<bdi class="mfa-address">` + html.EscapeString(address) + `</bdi>` +
+		html.EscapeString(after))
 }
 
 // timeElement is an instant in UTC, which the script turns into the user's own
@@ -197,7 +220,7 @@ func (v *visit) draw(status int, p page) {
 		Name: p.name, Title: p.title, Lang: v.lang, Dir: v.t.Dir, Body: template.HTML(body.String()),
 		Style: h.assetURL("assets/mfa.css"), Script: h.assetURL("assets/mfa.js"),
 	}
-	if p.Alert != "" || status >= http.StatusBadRequest {
+	if p.Alert != "" || status >= http.StatusBadRequest && !p.Paused {
 		out.Title = v.t.ErrorPrefix + ": " + out.Title
 	}
 	if h.opts.Render != nil {
@@ -283,7 +306,7 @@ func (v *visit) again() (fields []field, action string) {
 		return nil, v.h.here(v.r)
 	}
 	for _, name := range []string{
-		"token", "kind", "factor_id", "code", "enrollment_id", "id", "name", "address", "next", "rule", "qr", "uri", "secret",
+		"token", "kind", "factor_id", "code", "credential", "enrollment_id", "id", "name", "address", "next", "rule", "sent", "hint", "qr", "uri", "secret",
 	} {
 		if s := v.in.form.Get(name); s != "" {
 			fields = append(fields, field{name, s})

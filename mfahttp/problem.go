@@ -79,12 +79,12 @@ func classify(err error) problem {
 	case errors.As(err, &limit):
 		return problem{
 			typ: ProblemTooMany, status: http.StatusTooManyRequests, title: "Too many attempts",
-			detail: "Nothing is looked at until retry_after seconds have passed.", retry: min(limit.RetryAfter, longest),
+			detail: "Nothing is looked at or sent until retry_after seconds have passed. A code that is out stays good.", retry: min(limit.RetryAfter, longest),
 		}
 	case errors.Is(err, mfa.ErrTooMany):
 		return problem{
 			typ: ProblemTooMany, status: http.StatusTooManyRequests, title: "Too many attempts",
-			detail: "Nothing is looked at until retry_after seconds have passed.", retry: retryUnknown,
+			detail: "Nothing is looked at or sent until retry_after seconds have passed. A code that is out stays good.", retry: retryUnknown,
 		}
 	case errors.Is(err, mfa.ErrRejected):
 		return problem{

@@ -3,6 +3,7 @@ package mfahttp
 // The Security page, the wizard, and the pages of each change.
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -67,7 +68,7 @@ func (v *visit) pageBackToSecurity() { v.redirect(v.h.opts.Path) }
 
 func (v *visit) row(f mfa.FactorInfo) factorRow {
 	kt := v.t.kind(f.Kind)
-	r := factorRow{FactorInfo: f, Label: f.Name, KindName: kt.Name}
+	r := factorRow{FactorInfo: f, Label: f.Name, KindName: kt.Name, Addressed: addressed(f.Traits)}
 	if r.Label == "" {
 		r.Label = kt.Name
 	}
@@ -89,8 +90,12 @@ func (v *visit) pageSecurity() {
 	switch v.r.URL.Query().Get("done") {
 	case "added":
 		pg.Status = t.DoneAdded
+	case "tried":
+		pg.Status = t.DoneTried
 	case "renamed":
 		pg.Status = t.DoneRenamed
+	case "changed":
+		pg.Status = t.DoneChanged
 	case "removed":
 		pg.Status = strings.TrimSpace(t.DoneRemoved + " " + t.kind(v.in.Kind).After)
 	case "needed":
@@ -98,13 +103,17 @@ func (v *visit) pageSecurity() {
 	}
 	recovery := v.recovery(o)
 	pg.Backup = recovery != ""
+	replaced := map[mfa.Kind]bool{}
 	for _, f := range o.Factors {
 		if !f.Traits.Recovery {
-			pg.Factors = append(pg.Factors, v.row(f))
+			r := v.row(f)
+			r.Change = r.Addressed && slices.Contains(o.Available, f.Kind)
+			replaced[f.Kind] = r.Change
+			pg.Factors = append(pg.Factors, r)
 		}
 	}
 	for _, k := range o.Available {
-		if traits, ok := v.h.guard.Traits(k); ok && !traits.Recovery && drawable(traits) {
+		if traits, ok := v.h.guard.Traits(k); ok && !traits.Recovery && drawable(traits) && !replaced[k] {
 			pg.Adds = append(pg.Adds, choice{Kind: k, Label: t.kind(k).Add})
 		}
 	}
@@ -122,6 +131,7 @@ func (v *visit) pageSecurity() {
 	if o.LockedFor > 0 {
 		pg.Until = v.after(o.LockedFor)
 	}
+	pg.Signals = v.signals(s)
 	v.draw(http.StatusOK, pg)
 }
 
@@ -139,18 +149,32 @@ func (v *visit) pageEnroll() {
 		v.fail(errNotFound)
 		return
 	}
-	s, ok := v.fresh(v.at("enroll"))
-	if !ok {
-		return
+	if s, ok := v.fresh(v.at("enroll")); ok {
+		v.drawEnroll(s, nil)
 	}
+}
+
+// drawEnroll draws it, with why what was entered was refused. An address is
+// proposed where there is none yet, or where the profile has another by now.
+func (v *visit) drawEnroll(s *mfa.Session, err error) {
 	o, ok := v.overview(s)
 	if !ok {
 		return
 	}
-	if v.in.Address == "" && t.OutOfBand {
-		v.in.Address = o.User.Email
+	i := slices.IndexFunc(o.Factors, func(f mfa.FactorInfo) bool { return f.Kind == v.in.Kind })
+	if i < 0 && !slices.Contains(o.Available, v.in.Kind) {
+		v.fail(errNotFound) // the policy or its server does not have it: there is nothing to fill in
+		return
 	}
-	v.draw(http.StatusOK, v.enrollPage(v.in.Kind))
+	pg := v.enrollPage(v.in.Kind)
+	pg.Here = v.at("enroll")
+	if i >= 0 && addressed(pg.Traits) {
+		pg.title, pg.Replaces = v.t.ChangeAddress, o.Factors[i].Hint
+	}
+	if err == nil && v.in.Kind == kindEmail && (i < 0 || o.Factors[i].Stale) {
+		pg.Address = o.User.Email
+	}
+	v.drawEnrollPage(pg, err)
 }
 
 // pageEnrollBegin is its second: what to scan, and the code that confirms it.
@@ -159,7 +183,8 @@ func (v *visit) pageEnrollBegin() {
 	if !ok {
 		return
 	}
-	if t, known := v.h.guard.Traits(v.in.Kind); !known || t.Recovery || !drawable(t) {
+	t, known := v.h.guard.Traits(v.in.Kind)
+	if !known || t.Recovery || !drawable(t) {
 		v.fail(errNotFound)
 		return
 	}
@@ -169,12 +194,14 @@ func (v *visit) pageEnrollBegin() {
 		v.drawCodes(e.Session, e.Codes, v.onward(""), err)
 	case err == nil && e.Active:
 		v.redirect(v.onward("added"))
+	case err == nil && signed(t):
+		v.drawDevice(e, "")
 	case err == nil:
-		v.drawScan(http.StatusOK, scanOf(e), "", nil)
-	case errors.Is(err, mfa.ErrArgument):
-		pg := v.enrollPage(v.in.Kind)
-		pg.Alert, pg.Here = v.nameAlert(), v.at("enroll")
-		v.draw(http.StatusUnprocessableEntity, pg)
+		v.drawScan(v.scanOf(e), "", nil)
+	case v.resendRefused(err):
+		v.drawScan(v.scanPaused(err), "", nil)
+	case errors.Is(err, mfa.ErrArgument), errors.Is(err, mfa.ErrTooMany) && t.OutOfBand:
+		v.drawEnroll(s, err)
 	default:
 		v.need(err, v.at("enroll"))
 	}
@@ -188,25 +215,48 @@ type scan struct {
 	kind    mfa.Kind
 	qr, uri string
 	secret  string
-	sent    string
+	hint    string // where a code went
+	sent    sending
 }
 
-func scanOf(e *mfa.Enrollment) scan {
+func (v *visit) scanOf(e *enrollment) scan {
 	sc := scan{id: e.ID, kind: e.Kind, uri: e.URI.Reveal(), secret: e.Secret.Reveal()}
 	if e.QR != "" {
 		sc.qr = base64.StdEncoding.EncodeToString([]byte(e.QR.Reveal()))
 	}
 	if e.Challenge != nil {
-		sc.sent = e.Challenge.Hint
+		sc.hint = e.Challenge.Hint
+		sc.sent, _ = v.became(e.Challenge, e.sent, nil)
 	}
 	return sc
 }
 
-func (v *visit) drawScan(status int, sc scan, token string, err error) {
+// scanBack is what the form of the second page brought.
+func (v *visit) scanBack() scan {
+	sc := scan{id: v.in.EnrollmentID, kind: v.in.Kind, hint: v.in.Hint, sent: v.sent()}
+	if v.in.showable() {
+		sc.qr, sc.uri, sc.secret = v.in.QR, v.in.URI, v.in.Secret
+	}
+	return sc
+}
+
+// resendRefused reports that the second page wanted its code once more, too soon.
+func (v *visit) resendRefused(err error) bool {
+	return v.in.EnrollmentID != "" && errors.Is(err, mfa.ErrTooMany)
+}
+
+func (v *visit) scanPaused(err error) scan {
+	sc := v.scanBack()
+	sc.sent, _ = v.became(nil, false, err)
+	return sc
+}
+
+// drawScan draws the second page, with why an answer was not accepted.
+func (v *visit) drawScan(sc scan, token string, err error) {
 	kt := v.t.kind(sc.kind)
 	pg := page{
 		name: "scan", title: v.t.ScanTitle, Kind: kt, EnrollKind: sc.kind, EnrollmentID: sc.id,
-		QR: sc.qr, URI: sc.uri, Secret: sc.secret, Sent: sc.sent,
+		QR: sc.qr, URI: sc.uri, Secret: sc.secret, Hint: sc.hint, Address: v.in.Address,
 		Name: v.in.Name, Token: token, Forced: token != "", Here: v.at("enroll"),
 	}
 	if pg.Forced {
@@ -219,7 +269,14 @@ func (v *visit) drawScan(status int, sc scan, token string, err error) {
 	if !safeURI(pg.URI) {
 		pg.URI = ""
 	}
-	v.alert(&pg, &status, err)
+	status := http.StatusOK
+	if t, _ := v.h.guard.Traits(sc.kind); t.OutOfBand {
+		pg.title = v.t.AddressTitle
+		// In full, as it was typed: so a slip of the finger is seen.
+		v.tell(&pg, &status, sc.sent, cmp.Or(v.in.Address, sc.hint), err)
+	} else {
+		v.alert(&pg, &status, err, v.t.TooMany)
+	}
 	v.draw(status, pg)
 }
 
@@ -230,11 +287,19 @@ func (v *visit) scanAgain(err error, token string, ended func()) {
 		ended()
 		return
 	}
-	sc := scan{id: v.in.EnrollmentID, kind: v.in.Kind}
-	if v.in.showable() {
-		sc.qr, sc.uri, sc.secret = v.in.QR, v.in.URI, v.in.Secret
+	v.drawScan(v.scanBack(), token, err)
+}
+
+// added is what the Security page will say of the enrolment that is about to be
+// confirmed.
+func (v *visit) added(s *mfa.Session) string {
+	if t, _ := v.h.guard.Traits(v.in.Kind); addressed(t) {
+		o, err := v.h.guard.Settings(s).Overview(v.ctx)
+		if err == nil && slices.ContainsFunc(o.Factors, func(f mfa.FactorInfo) bool { return f.Kind == v.in.Kind }) {
+			return "changed"
+		}
 	}
-	v.drawScan(http.StatusUnprocessableEntity, sc, token, err)
+	return "added"
 }
 
 func (v *visit) pageConfirm() {
@@ -242,17 +307,20 @@ func (v *visit) pageConfirm() {
 	if !ok {
 		return
 	}
+	done := v.added(s)
 	c, err := v.confirm(s)
 	var stale *mfa.StepUpError
 	switch {
 	case c != nil && len(c.BackupCodes) > 0:
-		v.drawCodes(c.Session, c.BackupCodes, v.onward("added"), err)
+		v.drawCodes(c.Session, c.BackupCodes, v.tryOut(c.Session, c.Factor.ID, v.onward(done)), err)
 	case err == nil:
-		v.redirect(v.onward("added"))
+		v.redirect(v.tryOut(c.Session, c.Factor.ID, v.onward(done)))
 	case errors.As(err, &stale):
 		// An earlier click has confirmed it, or another tab changed
 		// something: the list says what there is.
 		v.redirect(v.h.opts.Path)
+	case rejected(err) && v.ofDevice() && !errors.Is(err, mfa.ErrExpired): // its challenge is used up, whatever came
+		v.drawEnroll(s, err)
 	case rejected(err):
 		v.scanAgain(err, "", func() {
 			v.draw(http.StatusUnprocessableEntity, page{
@@ -338,7 +406,7 @@ func (v *visit) pageNewCodesMake() {
 }
 
 // newCodes makes a new set.
-func (v *visit) newCodes(s *mfa.Session) (*mfa.Enrollment, error) {
+func (v *visit) newCodes(s *mfa.Session) (*enrollment, error) {
 	o, err := v.h.guard.Settings(s).Overview(v.ctx)
 	if err != nil {
 		return nil, err
@@ -485,7 +553,7 @@ func (v *visit) pageOffDo() {
 }
 
 func (v *visit) pageOffDone() {
-	if _, ok := v.owner(v.h.opts.Path); ok {
-		v.draw(http.StatusOK, page{name: "off-done", title: v.t.OffDone, Continue: v.h.opts.Path})
+	if s, ok := v.owner(v.h.opts.Path); ok {
+		v.draw(http.StatusOK, page{name: "off-done", title: v.t.OffDone, Continue: v.h.opts.Path, Signals: v.signals(s)})
 	}
 }

@@ -37,7 +37,7 @@ func (v *visit) offers(f flow, p *mfa.Pending) (offers []mfa.Offer, chosen int, 
 		v.fail(err)
 		return nil, 0, false
 	}
-	offers = slices.DeleteFunc(offers, func(o mfa.Offer) bool { return !drawable(o.Traits) })
+	offers = slices.DeleteFunc(offers, func(o mfa.Offer) bool { return !takes(o) && !(p.MustEnroll() && drawable(o.Traits)) })
 	if len(offers) == 0 {
 		v.fail(mfa.ErrNoMethod)
 		return nil, 0, false
@@ -62,24 +62,21 @@ func (v *visit) showStep(p *mfa.Pending) {
 	if !ok {
 		return
 	}
-	o, sent := offers[i], ""
-	if o.Challenge {
-		c, delivered, err := v.challenge(p, o)
+	var s sending
+	if o := offers[i]; sends(o) {
+		var err error
+		o.Keep = v.entry // only who asks for another code ends the one in hand
+		s, err = v.resend(p, o)
 		switch {
-		case rejected(err) && !errors.Is(err, mfa.ErrTooMany):
+		case rejected(err):
 			v.over(signIn)
 			return
-		case err != nil && !rejected(err):
+		case err != nil:
 			v.fail(err)
 			return
-		case err != nil || !delivered:
-			v.drawStep(signIn, p, drawing{err: err, failed: true})
-			return
-		case c.Hint != "":
-			sent = "1"
 		}
 	}
-	v.redirect(with(at, "kind", string(v.in.Kind), "factor_id", v.in.FactorID, "sent", sent, "next", next))
+	v.redirect(with(at, "kind", string(v.in.Kind), "factor_id", v.in.FactorID, "sent", s.text(), "next", next))
 }
 
 // pageStep is the page of the second step: of the sign-in that this browser
@@ -97,23 +94,16 @@ func (v *visit) pageStep() {
 		v.over(signIn)
 		return
 	}
-	v.drawStep(signIn, p, drawing{sent: v.r.URL.Query().Has("sent")})
-}
-
-// drawing is how a step's page differs from the plain one.
-type drawing struct {
-	sent   bool           // a code is on its way
-	failed bool           // it could not be sent
-	c      *mfa.Challenge // which
-	err    error          // the answer was not accepted
+	v.drawStep(signIn, p, v.sent(), nil)
 }
 
 // drawStep draws the page that takes an answer: for the method that the input
-// names, else for the strongest. Whatever was answered, it says no more than
-// what may be offered now.
-func (v *visit) drawStep(f flow, p *mfa.Pending, d drawing) {
+// names, else for the strongest. s is what became of its code, err why an answer
+// was not accepted. Whatever was answered, it says no more than what may be
+// offered now.
+func (v *visit) drawStep(f flow, p *mfa.Pending, s sending, err error) {
 	if p.MustEnroll() {
-		v.drawForcedEnroll(p, d.err)
+		v.drawForcedEnroll(p, err)
 		return
 	}
 	offers, chosen, ok := v.offers(f, p)
@@ -122,37 +112,57 @@ func (v *visit) drawStep(f flow, p *mfa.Pending, d drawing) {
 	}
 	o := offers[chosen]
 	pg := page{
-		name: string(f), title: v.t.SignInTitle, Flow: f, Token: p.Token(), Offer: &o, Kind: v.t.kind(o.Kind), CanResend: o.Challenge,
+		name: string(f), title: v.t.SignInTitle, Flow: f, Token: p.Token(), Offer: &o, Kind: v.t.kind(o.Kind),
 	}
 	if f == stepUp {
 		pg.title = v.t.StepUpTitle
 	}
+	status := http.StatusOK
+	switch {
+	case sends(o):
+		v.tell(&pg, &status, s, o.Hint, err)
+	case signed(o.Traits):
+		var failed error
+		pg.Options, failed = v.options(p, o)
+		switch {
+		case rejected(failed):
+			v.over(f)
+			return
+		case failed != nil:
+			v.fail(failed)
+			return
+		}
+		v.alert(&pg, &status, err, v.t.TooMany)
+	default:
+		v.alert(&pg, &status, err, v.t.TooMany)
+	}
+	if pg.Options != "" && pg.Invalid {
+		pg.Alert = v.t.DeviceRejected
+	}
+	switch {
+	case o.Traits.Recovery:
+	case o.Name != "":
+		pg.Device = o.Name
+	case pg.Sent == "":
+		pg.Device = o.Hint
+	}
+	again := pg.Sending
+	if f == stepUp { // loaded again, it is another, with a code of its own
+		again = ""
+	}
 	next, _ := local(v.in.Next)
-	pg.Here = with(v.h.opts.Path+string(f), "kind", string(o.Kind), "factor_id", o.FactorID, "next", next, "rule", parseRule(v.in.RuleText).text())
+	pg.Here = with(v.h.opts.Path+string(f), "kind", string(o.Kind), "factor_id", o.FactorID, "sent", again, "next", next,
+		"rule", parseRule(v.in.RuleText).text())
 	for i, other := range offers {
 		if i != chosen {
 			pg.Others = append(pg.Others, choice{other.Kind, other.FactorID, v.t.kind(other.Kind).Use, other.Hint})
 		}
 	}
-	if d.sent {
-		pg.Sent = o.Hint
-	}
-	if d.c != nil {
-		pg.Sent, pg.Resend = d.c.Hint, d.c.Resend
-	}
-	status := http.StatusOK
-	if d.failed && d.err == nil {
-		pg.Alert = v.t.SendFailed
-	}
-	v.alert(&pg, &status, d.err)
-	if d.failed && d.err != nil { // the pause is for sending; what is typed is looked at
-		pg.Alert, pg.SendPaused, pg.Resend = v.t.SendPaused, true, pg.Until
-	}
 	v.draw(status, pg)
 }
 
-// alert says on a page why an answer was not accepted.
-func (v *visit) alert(pg *page, status *int, err error) {
+// alert says on a page why an answer was not accepted; tooMany is for a limit.
+func (v *visit) alert(pg *page, status *int, err error, tooMany string) {
 	if err == nil {
 		return
 	}
@@ -160,8 +170,10 @@ func (v *visit) alert(pg *page, status *int, err error) {
 	*status, pg.Alert = p.status, v.t.Rejected
 	if p.typ == ProblemTooMany {
 		v.w.Header().Set(headerRetryAfter, strconv.Itoa(seconds(p.retry)))
-		pg.Alert, pg.Until = v.t.TooMany, v.after(p.retry)
+		pg.Alert, pg.Until = tooMany, v.after(p.retry)
+		return
 	}
+	pg.Invalid = true
 }
 
 // over sends somebody on whose sign-in or step-up is not under way any more:
@@ -219,7 +231,7 @@ func (v *visit) pageVerify(f flow) {
 		}
 		v.redirect(v.next())
 	case rejected(err):
-		v.drawStep(f, p, drawing{err: err})
+		v.drawStep(f, p, v.sent(), err)
 	default:
 		v.fail(err)
 	}
@@ -241,19 +253,17 @@ func (v *visit) pageMethod(f flow) {
 		return
 	}
 	o := offers[i]
-	if !o.Challenge {
+	if !sends(o) {
 		next, _ := local(v.in.Next)
 		v.redirect(with(v.h.opts.Path+string(stepUp), "kind", string(o.Kind), "factor_id", o.FactorID, "next", next,
 			"rule", parseRule(v.in.RuleText).text()))
 		return
 	}
 	// The code is good for this step-up, and a GET would begin another.
-	c, sent, err := v.challenge(p, o)
+	s, err := v.resend(p, o)
 	switch {
-	case err == nil && sent:
-		v.drawStep(f, p, drawing{c: c})
-	case err == nil, errors.Is(err, mfa.ErrTooMany):
-		v.drawStep(f, p, drawing{err: err, failed: true})
+	case err == nil:
+		v.drawStep(f, p, s, nil)
 	case rejected(err):
 		v.over(f)
 	default:
@@ -295,7 +305,7 @@ func (v *visit) pageStepUp() {
 	case err == nil && l.Session != nil:
 		v.redirect(next)
 	case err == nil:
-		v.drawStep(stepUp, l.Pending, drawing{})
+		v.drawStep(stepUp, l.Pending, sending{}, nil)
 	case errors.As(err, &missing) && missing.First:
 		v.reauthenticate(next)
 	default:
@@ -325,34 +335,42 @@ func (v *visit) drawForcedEnroll(p *mfa.Pending, err error) {
 			pg.Others = append(pg.Others, choice{Kind: o.Kind, Label: v.t.kind(o.Kind).Add})
 		}
 	}
-	status := http.StatusOK
-	if errors.Is(err, mfa.ErrArgument) {
-		status, pg.Alert = http.StatusUnprocessableEntity, v.nameAlert()
-	} else {
-		v.alert(&pg, &status, err)
-	}
-	v.draw(status, pg)
+	v.drawEnrollPage(pg, err)
 }
 
 // enrollPage is the first page of the wizard for one kind.
 func (v *visit) enrollPage(k mfa.Kind) page {
 	kt := v.t.kind(k)
 	pg := page{name: "enroll", title: kt.Name, Kind: kt, EnrollKind: k, Name: v.in.Name, Address: v.in.Address}
-	if k == kindTOTP {
+	pg.Traits, _ = v.h.guard.Traits(k)
+	pg.WantsName = !addressed(pg.Traits)
+	switch {
+	case k == kindTOTP:
 		pg.Apps = v.h.opts.Apps
 		pg.title = v.t.AppsTitle
-	}
-	if t, ok := v.h.guard.Traits(k); ok {
-		pg.WantsAddress = t.OutOfBand
+	case pg.Traits.OutOfBand:
+		pg.title = kt.Use
 	}
 	return pg
 }
 
-func (v *visit) nameAlert() string {
-	if v.in.Address != "" {
-		return v.t.AddressBad
+// drawEnrollPage draws it, with why what was entered was refused.
+func (v *visit) drawEnrollPage(pg page, err error) {
+	status, tooMany := http.StatusOK, v.t.TooMany
+	if pg.Traits.OutOfBand { // nothing is checked here, but a code is sent
+		tooMany = v.t.SendLater
 	}
-	return v.t.NameBad
+	switch pg.Invalid = errors.Is(err, mfa.ErrArgument); {
+	case rejected(err) && !errors.Is(err, mfa.ErrTooMany):
+		status, pg.Alert = http.StatusUnprocessableEntity, v.t.DeviceFailed
+	case pg.Invalid && pg.Traits.OutOfBand:
+		status, pg.Alert = http.StatusUnprocessableEntity, v.t.AddressBad
+	case pg.Invalid:
+		status, pg.Alert = http.StatusUnprocessableEntity, v.t.NameBad
+	default:
+		v.alert(&pg, &status, err, tooMany)
+	}
+	v.draw(status, pg)
 }
 
 func (v *visit) pageForcedEnroll() {
@@ -362,8 +380,12 @@ func (v *visit) pageForcedEnroll() {
 	}
 	e, err := begun(p.Enroll(v.ctx, v.newFactor()))
 	switch {
+	case err == nil && v.ofDevice():
+		v.drawDevice(e, p.Token())
 	case err == nil:
-		v.drawScan(http.StatusOK, scanOf(e), p.Token(), nil)
+		v.drawScan(v.scanOf(e), p.Token(), nil)
+	case v.resendRefused(err):
+		v.drawScan(v.scanPaused(err), p.Token(), nil)
 	case errors.Is(err, mfa.ErrTooMany), errors.Is(err, mfa.ErrArgument):
 		v.drawForcedEnroll(p, err)
 	case rejected(err):
@@ -384,9 +406,11 @@ func (v *visit) pageForcedConfirm() {
 	}
 	switch {
 	case l != nil && len(l.BackupCodes) > 0:
-		v.drawCodes(l.Session, l.BackupCodes, v.next(), err)
+		v.drawCodes(l.Session, l.BackupCodes, v.tryOut(l.Session, "", v.next()), err)
 	case err == nil:
-		v.redirect(v.next())
+		v.redirect(v.tryOut(l.Session, "", v.next()))
+	case rejected(err) && v.ofDevice(): // its challenge is used up, whatever came
+		v.drawForcedEnroll(p, err)
 	case rejected(err):
 		v.scanAgain(err, p.Token(), func() { v.over(signIn) })
 	default:

@@ -17,11 +17,12 @@ const (
 	stepUp flow = "step-up"
 )
 
-// The two kinds that the pages treat in their own way. They are strings, so
+// The kinds that the pages treat in their own way. They are strings, so
 // that no factor is imported.
 const (
 	kindTOTP   mfa.Kind = "totp"   // the wizard names apps
 	kindBackup mfa.Kind = "backup" // what a set is called before there is one
+	kindEmail  mfa.Kind = "email"  // the profile's address is one
 )
 
 // pending finds what the token stands for: a sign-in of this browser, or a
@@ -62,25 +63,33 @@ func (v *visit) verify(p *mfa.Pending) (*mfa.Login, error) {
 // not go out.
 func (v *visit) challenge(p *mfa.Pending, o mfa.Offer) (c *mfa.Challenge, sent bool, err error) {
 	c, err = p.Challenge(v.ctx, o)
-	var effect *mfa.EffectError
-	if errors.As(err, &effect) && c != nil {
+	if c != nil && undelivered(err) {
 		return c, false, nil
 	}
 	return c, err == nil, err
 }
 
-// newFactor is what is to be enrolled.
-func (v *visit) newFactor() mfa.NewFactor {
-	return mfa.NewFactor{Kind: v.in.Kind, Name: v.in.Name, Address: v.in.Address}
+func undelivered(err error) bool {
+	var effect *mfa.EffectError
+	return errors.As(err, &effect)
 }
 
-// begun drops the error that says no more than that a code was not delivered.
-func begun(e *mfa.Enrollment, err error) (*mfa.Enrollment, error) {
-	var effect *mfa.EffectError
-	if errors.As(err, &effect) && e != nil {
-		return e, nil
+// newFactor is what is to be enrolled.
+func (v *visit) newFactor() mfa.NewFactor {
+	return mfa.NewFactor{Kind: v.in.Kind, Name: v.in.Name, Address: v.in.Address, Conditional: v.in.Conditional}
+}
+
+// An enrollment is one that began, and whether what its answer needs went out.
+type enrollment struct {
+	*mfa.Enrollment
+	sent bool
+}
+
+func begun(e *mfa.Enrollment, err error) (*enrollment, error) {
+	if e == nil || err != nil && !undelivered(err) {
+		return nil, err
 	}
-	return e, err
+	return &enrollment{e, err == nil}, nil
 }
 
 // forcedConfirm completes a forced enrolment. A login that comes with an error
@@ -95,7 +104,7 @@ func (v *visit) forcedConfirm(p *mfa.Pending) (*mfa.Login, error) {
 
 // enroll begins an enrolment. One that counts at once renews the session; as
 // above, its codes are shown even if that fails.
-func (v *visit) enroll(s *mfa.Session, n mfa.NewFactor) (*mfa.Enrollment, error) {
+func (v *visit) enroll(s *mfa.Session, n mfa.NewFactor) (*enrollment, error) {
 	e, err := begun(v.h.guard.Settings(s).Enroll(v.ctx, n))
 	if err != nil {
 		return nil, err
@@ -139,10 +148,6 @@ func (v *visit) recovery(o *mfa.Overview) mfa.Kind {
 	}
 	return ""
 }
-
-// drawable reports whether a page can take an answer of that worth: what a
-// person types. What a program signs goes through the JSON API.
-func drawable(t mfa.Traits) bool { return t.Typed }
 
 func reveal(secrets []mfa.Secret) []string {
 	out := make([]string, len(secrets))

@@ -24,17 +24,28 @@ type Texts struct {
 
 	SignInTitle, SignInButton, SignInOther, SignInCancel string
 	SignInLink                                           string
-	Sent, SendAgain, SendFailed, SendPaused              string
+	Sent, SendCode, SendAgain, SendAgainIn, SendLater    string
+	SendFailed, SendPaused                               string
 	OverTitle, OverText                                  string
 
 	StepUpTitle, StepUpText, StepUpButton string
 	FirstTitle, FirstText                 string
 
-	// Rejected is the one text for every answer that is not accepted.
+	// Of methods whose answers a device signs. Refused is what NotAllowedError
+	// of a browser can mean, Unsuitable SecurityError and NotSupportedError.
+	DeviceButton, DeviceNoScript, DeviceRejected, DeviceFailed         string
+	DeviceRefused, DeviceUnsuitable, DeviceUnsupported                 string
+	DeviceTitle, DeviceText, DeviceAdd, DeviceRegistered, DeviceUnmade string
+	TrialTitle, TrialText, TrialButton, TrialLater, TrialOther         string
+	PasskeyButton, PasskeyTitle, PasskeyText, PasskeyRefused           string
+
+	// Rejected is the one text for every other answer that is not accepted.
 	Rejected, TooMany, TooManyTitle string
 
 	EnrollForced, AppsTitle, AppsText, AppsNew                   string
-	NameLabel, NameHelp, NameBad, AddressLabel, AddressBad, Next string
+	NameLabel, NameHelp, NameBad, Next                           string
+	AddressTitle, AddressBad, AddressEmpty, AddressOther         string
+	AddressConfirm, ChangeAddress, ChangeAddressText             string
 	ScanTitle, ScanText, ScanAlt, ScanOpen, ScanSecret           string
 	ScanCode, ScanConfirm, ScanExpired, ScanExpiredTitle         string
 	CodesTitle, CodesText, CodesCopy, CodesCopied, CodesDownload string
@@ -42,7 +53,7 @@ type Texts struct {
 
 	SecurityTitle, SecurityLead, StateOn, StateOff, StateOnText, StateOffText string
 	StateRequired, Exempt, Locked                                             string
-	Methods, Added, LastUsed, Never, Disabled, Rename, Remove                 string
+	Methods, Added, LastUsed, Never, Disabled, Stale, Rename, Remove          string
 	AddTitle, SetUpTitle, BackupTitle, BackupText, BackupNone, NewCodes       string
 	OffLink                                                                   string
 
@@ -53,10 +64,10 @@ type Texts struct {
 	OffTitle, OffText, OffButton, OffDone, OffDelete string
 	OffRequired, OffRequiredTitle                    string
 
-	DoneAdded, DoneRenamed, DoneRemoved, DoneNeeded string
+	DoneAdded, DoneTried, DoneChanged, DoneRenamed, DoneRemoved, DoneNeeded string
 
 	// Advice by mfa.Advice: "required", "recommended", "more-methods",
-	// "codes-low", "codes-used-up", "factor-ended".
+	// "codes-low", "codes-used-up", "factor-ended", "stale-address".
 	Advice map[mfa.Advice]string
 
 	// Kinds by mfa.Kind. A kind that is not here is called by its own name.
@@ -80,6 +91,9 @@ type KindTexts struct {
 	Use    string // the button that chooses it
 	Add    string // the link that adds one
 	After  string // what is left to do once one was removed
+
+	Address     string // where codes go: the label of that field
+	AddressHelp string // below it
 }
 
 // kind returns the texts of k, made up if there are none.
@@ -88,7 +102,7 @@ func (t *Texts) kind(k mfa.Kind) KindTexts {
 		return kt
 	}
 	kt := t.Kinds[""]
-	for _, s := range []*string{&kt.Name, &kt.Prompt, &kt.Label, &kt.Use, &kt.Add} {
+	for _, s := range []*string{&kt.Name, &kt.Prompt, &kt.Label, &kt.Use, &kt.Add, &kt.Address, &kt.AddressHelp} {
 		*s = strings.ReplaceAll(*s, "{name}", string(k))
 	}
 	return kt
@@ -104,7 +118,8 @@ func english() Texts {
 		SignInTitle:  "One more step",
 		SignInButton: "Sign in", SignInOther: "Another way", SignInCancel: "Cancel and sign in as someone else",
 		SignInLink: "Go to sign-in",
-		Sent:       "We sent a code to {hint}.", SendAgain: "Send a code",
+		Sent:       "We sent a code to {hint}.", SendCode: "Send a code", SendAgain: "Send again",
+		SendAgainIn: "Send again in {time}", SendLater: "Another code can be sent at {time}.",
 		SendFailed: "The code could not be sent. Please try again.",
 		SendPaused: "If you have a code already, it is still good. Another one can be sent at {time}.",
 		OverTitle:  "This sign-in has ended",
@@ -117,7 +132,29 @@ func english() Texts {
 		FirstTitle:   "Please sign in once more",
 		FirstText:    "Your last sign-in was a while ago. Sign in again, and you will come back to where you were.",
 
-		Rejected: "That was not accepted. Check it, or wait for the next code: each one works once, and only for a short time.",
+		DeviceButton:      "Use your device",
+		DeviceNoScript:    "This method needs JavaScript. Switch it on and load the page again, or take another method.",
+		DeviceRejected:    "That was not accepted. Try again, or take another way.",
+		DeviceFailed:      "That was not accepted, and nothing was added. Please begin again.",
+		DeviceRefused:     "It was cancelled, took too long, or there is no device for this account here. Try again, or take another way.",
+		DeviceUnsuitable:  "Passkeys and security keys do not work here. Take another way.",
+		DeviceUnsupported: "This browser has no passkeys and security keys. Take another way, or another browser.",
+		DeviceTitle:       "Now your device",
+		DeviceText:        "Press the button and follow your browser. It asks for your finger, your face or a PIN, or for a touch of your security key.",
+		DeviceAdd:         "Add this device",
+		DeviceRegistered:  "This device was added before. Take another one.",
+		DeviceUnmade:      "Nothing was added: it was cancelled, or took too long. Try again.",
+		TrialTitle:        "Try it once",
+		TrialText:         "Your device was added. Sign in with it once now, so that you know how it works.",
+		TrialButton:       "Try it", TrialLater: "Later",
+		TrialOther:    "That was another one of your devices. Take the one that you have just added.",
+		PasskeyButton: "Sign in with a passkey",
+		PasskeyTitle:  "This passkey was not accepted",
+		PasskeyText: "It may have been removed from its account, was not made to sign in alone, or did not make sure that it is you. " +
+			"Sign in another way, or try again.",
+		PasskeyRefused: "No passkey was used: it was cancelled, took too long, or there is none here.",
+
+		Rejected: "That was not accepted. Check it, or use a newer code: each one works once, and only for a short time.",
 		TooMany:  "Too many attempts. Nothing is checked until {time}.", TooManyTitle: "Too many attempts",
 
 		EnrollForced: "Your account has to be protected by a second step. It takes about a minute.",
@@ -125,13 +162,17 @@ func english() Texts {
 		AppsNew:   "Already have one? Continue.",
 		NameLabel: "Name for this device (optional)", NameHelp: "For example: my phone. You see it in your settings.",
 		NameBad:      "This name cannot be used. Take a shorter one, without special characters.",
-		AddressLabel: "Address", AddressBad: "This address cannot be used.", Next: "Continue",
-		ScanTitle: "Scan this code", ScanText: "Open your authenticator app, add an account, and point the camera here.",
+		Next:         "Continue",
+		AddressTitle: "Confirm your address", AddressBad: "This address cannot be used.",
+		AddressEmpty: "Leave it empty to use the address of your account.", AddressOther: "Another address",
+		AddressConfirm: "Confirm", ChangeAddress: "Change address",
+		ChangeAddressText: "Codes go to {hint} until you have confirmed the new address.",
+		ScanTitle:         "Scan this code", ScanText: "Open your authenticator app, add an account, and point the camera here.",
 		ScanAlt: "QR code with the setup key below", ScanOpen: "Open in the authenticator app on this device",
 		ScanSecret: "Cannot scan it? Type this key into the app:",
 		ScanCode:   "Code from the app", ScanConfirm: "Turn on",
 		ScanExpiredTitle: "This setup has ended",
-		ScanExpired: "It was finished, or took longer than ten minutes. If your backup codes were not saved, " +
+		ScanExpired: "It was finished, or took too long. If your backup codes were not saved, " +
 			"make new ones in the security settings.",
 		CodesTitle:  "Save your backup codes",
 		CodesText:   "If you lose your device, each of these codes signs you in once. They are shown only now. Keep them where you will find them without the device.",
@@ -148,7 +189,7 @@ func english() Texts {
 		Exempt:        "This account is exempt from the second step where it signs in by: {name}.",
 		Locked:        "Somebody entered wrong codes. No code is checked until {time}.",
 		Methods:       "Your methods", Added: "Added", LastUsed: "last used", Never: "never", Disabled: "Disabled",
-		Rename: "Rename", Remove: "Remove",
+		Stale: "Old address", Rename: "Rename", Remove: "Remove",
 		AddTitle: "Add a method", SetUpTitle: "Turn it on with",
 		BackupTitle: "Backup codes", BackupText: "{n} left. Each signs you in once when you have no device at hand.",
 		BackupNone: "You have none. They sign you in when you have no device at hand.", NewCodes: "Make new codes",
@@ -166,7 +207,7 @@ func english() Texts {
 		OffRequiredTitle: "Two-step sign-in stays on",
 		OffRequired:      "Your account has to keep two-step sign-in. You can replace a method by adding a new one first.",
 
-		DoneAdded: "The method was added.", DoneRenamed: "The name was changed.", DoneRemoved: "The method was removed.",
+		DoneAdded: "The method was added.", DoneTried: "Your device was added, and it works.", DoneChanged: "Your address was changed.", DoneRenamed: "The name was changed.", DoneRemoved: "The method was removed.",
 		DoneNeeded: "What you wanted to do needs a second step. Set one up here.",
 
 		Advice: map[mfa.Advice]string{
@@ -176,6 +217,7 @@ func english() Texts {
 			mfa.AdviceCodesLow:    "Few backup codes are left. Make new ones.",
 			mfa.AdviceCodesUsedUp: "No backup codes are left. Make new ones.",
 			mfa.AdviceFactorEnded: "A method was disabled after too many wrong codes. Remove it and add it again.",
+			mfa.AdviceStale:       "Your account has a new email address. Codes still go to the old one until you confirm the new one.",
 		},
 		Kinds: map[mfa.Kind]KindTexts{
 			kindTOTP: {
@@ -187,15 +229,21 @@ func english() Texts {
 				Name: "Backup codes", Prompt: "Enter one of the backup codes that you saved. It works once.", Label: "Backup code",
 				Use: "Backup code", Add: "Backup codes",
 			},
-			"email": {
+			kindEmail: {
 				Name: "Email", Prompt: "Enter the code from the email.", Label: "Code from the email",
 				Use: "Code by email", Add: "Email",
+				Address: "Email address", AddressHelp: "We send the first code there now, to make sure that it arrives.",
 			},
 			"webauthn": {
-				Name: "Passkey or security key", Prompt: "Follow your browser.", Label: "Passkey or security key",
-				Use: "Passkey or security key", Add: "Passkey or security key",
+				Name: "Passkey or security key", Label: "Passkey or security key",
+				Prompt: "Use a passkey or security key that you have added: with your finger, your face, a PIN, or a touch.",
+				Use:    "Passkey or security key", Add: "Passkey or security key",
+				After: "If a browser still offers it to you, delete it there, too.",
 			},
-			"": {Name: "{name}", Prompt: "Enter your code.", Label: "Code", Use: "{name}", Add: "{name}"},
+			"": {
+				Name: "{name}", Prompt: "Enter your code.", Label: "Code", Use: "{name}", Add: "{name}",
+				Address: "Address", AddressHelp: "We send the first code there now, to make sure that it arrives.",
+			},
 		},
 
 		NotFoundTitle: "Nothing here", NotFoundText: "This page does not exist, or what it showed is gone.",
@@ -221,7 +269,8 @@ func german() Texts {
 		SignInTitle:  "Noch ein Schritt",
 		SignInButton: "Anmelden", SignInOther: "Auf andere Weise", SignInCancel: "Abbrechen und als jemand anderes anmelden",
 		SignInLink: "Zur Anmeldung",
-		Sent:       "Wir haben einen Code an {hint} geschickt.", SendAgain: "Code schicken",
+		Sent:       "Wir haben einen Code an {hint} geschickt.", SendCode: "Code schicken", SendAgain: "Erneut schicken",
+		SendAgainIn: "Erneut schicken in {time}", SendLater: "Ein weiterer Code kann um {time} verschickt werden.",
 		SendFailed: "Der Code konnte nicht verschickt werden. Bitte versuchen Sie es noch einmal.",
 		SendPaused: "Wenn Sie schon einen Code haben, gilt er noch. Ein weiterer kann um {time} verschickt werden.",
 		OverTitle:  "Diese Anmeldung ist zu Ende",
@@ -234,7 +283,29 @@ func german() Texts {
 		FirstTitle:   "Bitte melden Sie sich noch einmal an",
 		FirstText:    "Ihre letzte Anmeldung liegt eine Weile zurück. Melden Sie sich an, danach geht es hier weiter.",
 
-		Rejected: "Das wurde nicht angenommen. Prüfen Sie die Eingabe, oder warten Sie auf den nächsten Code: Jeder gilt nur einmal und nur kurz.",
+		DeviceButton:      "Gerät benutzen",
+		DeviceNoScript:    "Diese Methode braucht JavaScript. Schalten Sie es ein, und laden Sie die Seite neu, oder nehmen Sie eine andere Methode.",
+		DeviceRejected:    "Das wurde nicht angenommen. Versuchen Sie es noch einmal, oder nehmen Sie einen anderen Weg.",
+		DeviceFailed:      "Das wurde nicht angenommen, und nichts wurde hinzugefügt. Bitte beginnen Sie neu.",
+		DeviceRefused:     "Es wurde abgebrochen, dauerte zu lange, oder hier ist kein Gerät für dieses Konto. Versuchen Sie es noch einmal, oder nehmen Sie einen anderen Weg.",
+		DeviceUnsuitable:  "Passkeys und Sicherheitsschlüssel gehen hier nicht. Nehmen Sie einen anderen Weg.",
+		DeviceUnsupported: "Dieser Browser kennt keine Passkeys und Sicherheitsschlüssel. Nehmen Sie einen anderen Weg oder einen anderen Browser.",
+		DeviceTitle:       "Jetzt Ihr Gerät",
+		DeviceText:        "Drücken Sie den Knopf, und folgen Sie Ihrem Browser. Er verlangt Ihren Finger, Ihr Gesicht oder eine PIN, oder dass Sie Ihren Sicherheitsschlüssel berühren.",
+		DeviceAdd:         "Dieses Gerät hinzufügen",
+		DeviceRegistered:  "Dieses Gerät ist schon da. Nehmen Sie ein anderes.",
+		DeviceUnmade:      "Es wurde nichts hinzugefügt: Es wurde abgebrochen oder dauerte zu lange. Versuchen Sie es noch einmal.",
+		TrialTitle:        "Einmal ausprobieren",
+		TrialText:         "Ihr Gerät wurde hinzugefügt. Melden Sie sich jetzt einmal damit an, dann wissen Sie, wie es geht.",
+		TrialButton:       "Ausprobieren", TrialLater: "Später",
+		TrialOther:    "Das war ein anderes Ihrer Geräte. Nehmen Sie das, das Sie gerade hinzugefügt haben.",
+		PasskeyButton: "Mit Passkey anmelden",
+		PasskeyTitle:  "Dieser Passkey wurde nicht angenommen",
+		PasskeyText: "Vielleicht wurde er aus seinem Konto entfernt, ist nicht dafür da, allein anzumelden, oder hat nicht geprüft, dass Sie es sind. " +
+			"Melden Sie sich auf andere Weise an, oder versuchen Sie es noch einmal.",
+		PasskeyRefused: "Es wurde kein Passkey benutzt: Es wurde abgebrochen, dauerte zu lange, oder hier ist keiner.",
+
+		Rejected: "Das wurde nicht angenommen. Prüfen Sie die Eingabe, oder nehmen Sie einen neueren Code: Jeder gilt nur einmal und nur kurz.",
 		TooMany:  "Zu viele Versuche. Bis {time} wird nichts geprüft.", TooManyTitle: "Zu viele Versuche",
 
 		EnrollForced: "Ihr Konto muss mit einem zweiten Schritt geschützt werden. Das dauert etwa eine Minute.",
@@ -242,13 +313,17 @@ func german() Texts {
 		AppsNew:   "Schon eine App? Weiter.",
 		NameLabel: "Name für dieses Gerät (freiwillig)", NameHelp: "Zum Beispiel: mein Telefon. Er steht in Ihren Einstellungen.",
 		NameBad:      "Dieser Name geht nicht. Nehmen Sie einen kürzeren ohne Sonderzeichen.",
-		AddressLabel: "Adresse", AddressBad: "Diese Adresse geht nicht.", Next: "Weiter",
-		ScanTitle: "Diesen Code scannen", ScanText: "Öffnen Sie Ihre Authenticator-App, fügen Sie ein Konto hinzu, und richten Sie die Kamera hierher.",
+		Next:         "Weiter",
+		AddressTitle: "Bestätigen Sie Ihre Adresse", AddressBad: "Diese Adresse geht nicht.",
+		AddressEmpty: "Ohne Eintrag nehmen wir die Adresse Ihres Kontos.", AddressOther: "Andere Adresse",
+		AddressConfirm: "Bestätigen", ChangeAddress: "Adresse ändern",
+		ChangeAddressText: "Codes gehen an {hint}, bis Sie die neue Adresse bestätigt haben.",
+		ScanTitle:         "Diesen Code scannen", ScanText: "Öffnen Sie Ihre Authenticator-App, fügen Sie ein Konto hinzu, und richten Sie die Kamera hierher.",
 		ScanAlt: "QR-Code mit dem Schlüssel, der darunter steht", ScanOpen: "In der Authenticator-App auf diesem Gerät öffnen",
 		ScanSecret: "Scannen geht nicht? Geben Sie diesen Schlüssel in die App ein:",
 		ScanCode:   "Code aus der App", ScanConfirm: "Einschalten",
 		ScanExpiredTitle: "Diese Einrichtung ist zu Ende",
-		ScanExpired: "Sie wurde abgeschlossen oder dauerte länger als zehn Minuten. Wenn Ihre Ersatzcodes nicht gesichert sind, " +
+		ScanExpired: "Sie wurde abgeschlossen oder dauerte zu lange. Wenn Ihre Ersatzcodes nicht gesichert sind, " +
 			"erzeugen Sie in den Einstellungen neue.",
 		CodesTitle:  "Sichern Sie Ihre Ersatzcodes",
 		CodesText:   "Wenn Ihr Gerät verloren geht, meldet jeder dieser Codes Sie einmal an. Sie werden nur jetzt gezeigt. Bewahren Sie sie so auf, dass Sie sie auch ohne das Gerät finden.",
@@ -265,7 +340,7 @@ func german() Texts {
 		Exempt:        "Dieses Konto braucht keinen zweiten Schritt, wo es sich so anmeldet: {name}.",
 		Locked:        "Jemand hat falsche Codes eingegeben. Bis {time} wird keiner geprüft.",
 		Methods:       "Ihre Methoden", Added: "Hinzugefügt", LastUsed: "zuletzt benutzt", Never: "nie", Disabled: "Gesperrt",
-		Rename: "Umbenennen", Remove: "Entfernen",
+		Stale: "Alte Adresse", Rename: "Umbenennen", Remove: "Entfernen",
 		AddTitle: "Methode hinzufügen", SetUpTitle: "Einschalten mit",
 		BackupTitle: "Ersatzcodes", BackupText: "Noch {n}. Jeder meldet Sie einmal an, wenn kein Gerät zur Hand ist.",
 		BackupNone: "Sie haben keine. Sie melden Sie an, wenn kein Gerät zur Hand ist.", NewCodes: "Neue Codes erzeugen",
@@ -283,7 +358,7 @@ func german() Texts {
 		OffRequiredTitle: "Der zweite Schritt bleibt an",
 		OffRequired:      "Für Ihr Konto ist der zweite Schritt Pflicht. Sie können eine Methode ersetzen, indem Sie erst eine neue hinzufügen.",
 
-		DoneAdded: "Die Methode wurde hinzugefügt.", DoneRenamed: "Der Name wurde geändert.", DoneRemoved: "Die Methode wurde entfernt.",
+		DoneAdded: "Die Methode wurde hinzugefügt.", DoneTried: "Ihr Gerät wurde hinzugefügt, und es geht.", DoneChanged: "Ihre Adresse wurde geändert.", DoneRenamed: "Der Name wurde geändert.", DoneRemoved: "Die Methode wurde entfernt.",
 		DoneNeeded: "Was Sie vorhaben, braucht einen zweiten Schritt. Richten Sie ihn hier ein.",
 
 		Advice: map[mfa.Advice]string{
@@ -293,6 +368,7 @@ func german() Texts {
 			mfa.AdviceCodesLow:    "Es sind nur noch wenige Ersatzcodes da. Erzeugen Sie neue.",
 			mfa.AdviceCodesUsedUp: "Es sind keine Ersatzcodes mehr da. Erzeugen Sie neue.",
 			mfa.AdviceFactorEnded: "Eine Methode wurde nach zu vielen falschen Codes gesperrt. Entfernen Sie sie, und fügen Sie sie neu hinzu.",
+			mfa.AdviceStale:       "Ihr Konto hat eine neue E-Mail-Adresse. Codes gehen noch an die alte, bis Sie die neue bestätigt haben.",
 		},
 		Kinds: map[mfa.Kind]KindTexts{
 			kindTOTP: {
@@ -304,15 +380,21 @@ func german() Texts {
 				Name: "Ersatzcodes", Prompt: "Geben Sie einen der Ersatzcodes ein, die Sie gesichert haben. Er gilt einmal.", Label: "Ersatzcode",
 				Use: "Ersatzcode", Add: "Ersatzcodes",
 			},
-			"email": {
+			kindEmail: {
 				Name: "E-Mail", Prompt: "Geben Sie den Code aus der E-Mail ein.", Label: "Code aus der E-Mail",
 				Use: "Code per E-Mail", Add: "E-Mail",
+				Address: "E-Mail-Adresse", AddressHelp: "Den ersten Code schicken wir jetzt dorthin, damit sicher ist, dass er ankommt.",
 			},
 			"webauthn": {
-				Name: "Passkey oder Sicherheitsschlüssel", Prompt: "Folgen Sie Ihrem Browser.", Label: "Passkey oder Sicherheitsschlüssel",
-				Use: "Passkey oder Sicherheitsschlüssel", Add: "Passkey oder Sicherheitsschlüssel",
+				Name: "Passkey oder Sicherheitsschlüssel", Label: "Passkey oder Sicherheitsschlüssel",
+				Prompt: "Benutzen Sie einen Passkey oder Sicherheitsschlüssel, den Sie hinzugefügt haben: mit Finger, Gesicht, PIN oder einer Berührung.",
+				Use:    "Passkey oder Sicherheitsschlüssel", Add: "Passkey oder Sicherheitsschlüssel",
+				After: "Wenn ein Browser ihn noch anbietet, löschen Sie ihn auch dort.",
 			},
-			"": {Name: "{name}", Prompt: "Geben Sie Ihren Code ein.", Label: "Code", Use: "{name}", Add: "{name}"},
+			"": {
+				Name: "{name}", Prompt: "Geben Sie Ihren Code ein.", Label: "Code", Use: "{name}", Add: "{name}",
+				Address: "Adresse", AddressHelp: "Den ersten Code schicken wir jetzt dorthin, damit sicher ist, dass er ankommt.",
+			},
 		},
 
 		NotFoundTitle: "Hier ist nichts", NotFoundText: "Diese Seite gibt es nicht, oder was sie zeigte, ist fort.",

@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -26,7 +27,7 @@ import (
 const schema = `
 CREATE TABLE IF NOT EXISTS users (
 	id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, password BLOB, admin INTEGER NOT NULL, service INTEGER NOT NULL,
-	orders INTEGER NOT NULL DEFAULT 0);
+	orders INTEGER NOT NULL DEFAULT 0, tenant TEXT NOT NULL DEFAULT 'acme');
 CREATE TABLE IF NOT EXISTS sessions (
 	hash BLOB PRIMARY KEY, user_id TEXT NOT NULL, proof TEXT NOT NULL, until INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user_id);
@@ -42,7 +43,11 @@ type user struct {
 	ID, Email      string
 	Admin, Service bool
 	Orders         int
+	Tenant         string
 }
+
+// Shop is the tenant's name.
+func (u user) Shop() string { return tenantOf(u.Tenant).Name }
 
 type session struct {
 	UserID string
@@ -66,8 +71,8 @@ var (
 )
 
 // open opens the database file and the key beside it, making them if there is
-// neither.
-func open(ctx context.Context, file string) (_ *app, err error) {
+// neither. at is where the pages can be reached.
+func open(ctx context.Context, file string, m *mailer, at string) (_ *app, err error) {
 	keys, err := readKeys(file)
 	if err != nil {
 		return nil, err
@@ -83,7 +88,7 @@ func open(ctx context.Context, file string) (_ *app, err error) {
 	// the store must not wait for a transaction of ours.
 	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(file) +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
-	a := &app{db: &database{hashing: make(chan struct{}, 2)}}
+	a := &app{db: &database{hashing: make(chan struct{}, 2)}, mailer: m, at: at}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -95,7 +100,7 @@ func open(ctx context.Context, file string) (_ *app, err error) {
 		}
 		(*pool).SetMaxOpenConns(1)
 	}
-	if _, err := a.db.ExecContext(ctx, schema); err != nil {
+	if err := a.db.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	st, err := sqlstore.Open(ctx, a.factors, sqlstore.SQLite, nil)
@@ -108,26 +113,46 @@ func open(ctx context.Context, file string) (_ *app, err error) {
 	return a, a.parse()
 }
 
+// migrate makes the tables, or adds what a file of an older version lacks.
+func (db *database) migrate(ctx context.Context) error {
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	var has bool
+	err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pragma_table_info('users') WHERE name = 'tenant')`).Scan(&has)
+	if err == nil && !has {
+		_, err = db.ExecContext(ctx, `ALTER TABLE users ADD COLUMN tenant TEXT NOT NULL DEFAULT 'acme'`)
+	}
+	return err
+}
+
 func keyFile(file string) string { return file + ".key" }
+
+// readPrivate reads a file with secrets, which nobody else may read.
+func readPrivate(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others: chmod 600 it", path)
+	}
+	return io.ReadAll(f)
+}
 
 // readKeys reads the sealing key. It is made once, together with the database:
 // without it the factors in there are lost, so a new one is not the answer. In
 // earnest it comes from where secrets are kept.
 func readKeys(file string) (vault.Keys, error) {
 	path := keyFile(file)
-	b, err := os.ReadFile(path)
-	if err == nil {
-		info, err := os.Stat(path)
-		if err != nil {
-			return "", err
-		}
-		if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-			return "", fmt.Errorf("%s can be read by others: chmod 600 it", path)
-		}
-		return vault.Keys(strings.TrimSpace(string(b))), nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return "", err
+	b, err := readPrivate(path)
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return vault.Keys(strings.TrimSpace(string(b))), err
 	}
 	switch info, err := os.Stat(file); {
 	case file == "", err == nil && info.IsDir():
@@ -135,6 +160,10 @@ func readKeys(file string) (vault.Keys, error) {
 	case err == nil:
 		return "", fmt.Errorf("%s is there, and its key %s is not: bring it back, or remove the database", file, path)
 	}
+	return newKeys(path)
+}
+
+func newKeys(path string) (vault.Keys, error) {
 	keys, err := vault.NewKey()
 	if err != nil {
 		return "", err
@@ -165,10 +194,10 @@ func (db *database) hashPassword(password string) []byte {
 	return append(salt, db.argon(password, salt)...)
 }
 
-const columns = `SELECT id, email, admin, service, orders FROM users `
+const columns = `SELECT id, email, admin, service, orders, tenant FROM users `
 
 func scanUser(row interface{ Scan(...any) error }) (u user, err error) {
-	err = row.Scan(&u.ID, &u.Email, &u.Admin, &u.Service, &u.Orders)
+	err = row.Scan(&u.ID, &u.Email, &u.Admin, &u.Service, &u.Orders, &u.Tenant)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errNoUser
 	}
@@ -197,22 +226,32 @@ func (db *database) users(ctx context.Context) (us []user, err error) {
 
 // addUser makes an account. The first one is the administrator's; one without a
 // password is a service.
-func (db *database) addUser(ctx context.Context, email, password string) (string, error) {
+func (db *database) addUser(ctx context.Context, tenant, email, password string) (string, error) {
 	id := rand.Text()
 	var hash []byte
 	if password != "" {
 		hash = db.hashPassword(password)
 	}
-	result, err := db.ExecContext(ctx, `INSERT INTO users (id, email, password, admin, service)
-		SELECT ?, ?, ?, NOT EXISTS (SELECT 1 FROM users), ? WHERE NOT EXISTS (SELECT 1 FROM users WHERE email = ?)`,
-		id, email, hash, password == "", email)
+	return id, taken(db.ExecContext(ctx, `INSERT INTO users (id, tenant, email, password, admin, service)
+		SELECT ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM users), ? WHERE NOT EXISTS (SELECT 1 FROM users WHERE email = ?)`,
+		id, tenant, email, hash, password == "", email))
+}
+
+// setEmail changes a user's address, if it is still the old one.
+func (db *database) setEmail(ctx context.Context, id, old, email string) error {
+	return taken(db.ExecContext(ctx, `UPDATE users SET email = ? WHERE id = ? AND email = ?
+		AND NOT EXISTS (SELECT 1 FROM users WHERE email = ?)`, email, id, old, email))
+}
+
+// taken is errTaken where a statement did nothing.
+func taken(result sql.Result, err error) error {
 	if err != nil {
-		return "", err
+		return err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return "", errors.Join(err, errTaken)
+		return errors.Join(err, errTaken)
 	}
-	return id, nil
+	return nil
 }
 
 // byPassword returns the user whom address and password are of. It takes as

@@ -1,12 +1,14 @@
 // Command webapp is a small shop with accounts, and the example of how an
 // application uses this library: sign up, sign in with a password and a second
-// step, a Security page, an admin page, a service account, all in one SQLite
-// file.
+// step or with a passkey alone, a Security page, an admin page, a service account, all in one SQLite
+// file. Three partners share it, two of them with mail of their own.
 //
 //	go run ./examples/webapp
+//	go run ./examples/webapp -smtp mail.json
 //
-// Everything about the second factor is in mfa.go; the rest is what every
-// application has anyway.
+// Without -smtp, mail goes to an inbox page. Everything about the second factor is
+// in mfa.go, how mail goes out in mails.go; the rest is what every application has
+// anyway.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -36,10 +39,12 @@ const welcome = `
 The Acme tea shop is open: %s
 
   1. Sign up. The first account is the administrator's; take any password of ten characters.
-  2. Open "Security", turn on two-step sign-in, and scan the QR code with an authenticator app.
-  3. Sign out and in again. Then order tea: from there on the second step is required.
+  2. Open "Security" and turn on two-step sign-in: scan the QR code with an authenticator app,
+     take codes by email, or add a passkey or security key.%s
+  3. Sign out and in again; with a passkey, no password is needed. Then order tea: from there on the second step is required.
      "Admin" shows who has what, resets somebody, and makes a service account.
 
+%s
 Data: %s   Sealing key: %s   Stop: Ctrl+C
 `
 
@@ -48,6 +53,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
 	addr := flags.String("addr", "localhost:8080", "where to listen, on loopback")
 	file := flags.String("db", "webapp.db", "the SQLite file; its sealing key is kept beside it")
+	servers := flags.String("smtp", "", "a JSON file with a mail server for each partner (see mails.go), not readable by others;\n"+
+		"without it, mail goes to the page /inbox")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,19 +64,31 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := loopback(*addr); err != nil {
 		return err
 	}
-	app, err := open(ctx, *file)
+	mailer, err := newMailer(*servers)
 	if err != nil {
 		return err
 	}
-	defer app.close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return err
 	}
+	defer listener.Close()
+	at := address(*addr, listener.Addr())
+	app, err := open(ctx, *file, mailer, at)
+	if err != nil {
+		return err
+	}
+	defer app.close()
+	stop := app.sendNotices(ctx)
+	defer stop()
 	server := &http.Server{
 		Handler: app.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
-	fmt.Fprintf(out, welcome, address(*addr, listener.Addr()), *file, keyFile(*file))
+	hint := ""
+	if !app.passkeys {
+		hint = "\n     (Passkeys belong to a domain: for them, listen on localhost and not on an IP address.)"
+	}
+	fmt.Fprintf(out, welcome, at, hint, mailer.welcome(at), *file, keyFile(*file))
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -82,6 +101,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return server.Shutdown(shutdown)
+}
+
+// sendNotices sends what is in the queues until it is told to stop, and then what is
+// left: of the last requests, which outlive ctx.
+func (a *app) sendNotices(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var sending sync.WaitGroup
+	for _, q := range a.notices {
+		sending.Go(func() { q.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		sending.Wait()
+	}
 }
 
 // loopback refuses addresses that others could reach: this program speaks plain

@@ -28,18 +28,19 @@ import (
 type server struct {
 	t    *testing.T
 	file string
+	args []string
 	url  string
 	stop context.CancelFunc
 	done chan error
 }
 
-func start(t *testing.T, file, addr string) *server {
+func start(t *testing.T, file, addr string, args ...string) *server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
-	s := &server{t: t, file: file, stop: cancel, done: make(chan error, 1)}
+	s := &server{t: t, file: file, args: args, stop: cancel, done: make(chan error, 1)}
 	go func() {
-		err := run(ctx, []string{"-addr", addr, "-db", file}, w)
+		err := run(ctx, append([]string{"-addr", addr, "-db", file}, args...), w)
 		_ = w.CloseWithError(err)
 		s.done <- err
 	}()
@@ -69,7 +70,7 @@ func (s *server) end() {
 func (s *server) restart() {
 	s.t.Helper()
 	s.end()
-	*s = *start(s.t, s.file, strings.TrimPrefix(s.url, "http://"))
+	*s = *start(s.t, s.file, strings.TrimPrefix(s.url, "http://"), s.args...)
 }
 
 type browser struct {
@@ -220,7 +221,7 @@ func TestShop(t *testing.T) {
 	ann.get("/mfa/").want(200, "9 left")
 
 	// New codes; then a second person who orders and has to.
-	fresh := ann.post("/mfa/codes").want(200, "Save your backup codes").codes()
+	fresh := ann.post("/mfa/codes").want(200, "Save your backup codes", "Sign out", "Admin").codes() // whose session was just renewed
 	if fresh[0] == codes[0] {
 		t.Error("the same codes")
 	}
@@ -380,11 +381,21 @@ func TestKeyFile(t *testing.T) {
 	}
 }
 
+// reopen opens a file as run does, without serving it.
+func reopen(t *testing.T, file string) (*app, error) {
+	t.Helper()
+	m, err := newMailer("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t.Context(), file, m, "http://localhost")
+}
+
 // Another database's key is told at the start, not to each user.
 func TestWrongKey(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "shop.db")
-	a, err := open(t.Context(), file)
+	a, err := reopen(t, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +404,7 @@ func TestWrongKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err = open(t.Context(), file); err != nil {
+	if a, err = reopen(t, file); err != nil {
 		t.Fatal(err)
 	}
 	a.close()
@@ -404,7 +415,7 @@ func TestWrongKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(t.Context(), file); !errors.Is(err, vault.ErrUnknownKey) || !strings.Contains(err.Error(), "shop.db.key") {
+	if _, err := reopen(t, file); !errors.Is(err, vault.ErrUnknownKey) || !strings.Contains(err.Error(), "shop.db.key") {
 		t.Errorf("with another key: %v", err)
 	}
 }
@@ -413,7 +424,7 @@ func TestWrongKey(t *testing.T) {
 func TestOddFileName(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a, err := open(t.Context(), filepath.Join(dir, "a?b%41#c.db"))
+	a, err := reopen(t, filepath.Join(dir, "a?b%41#c.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,5 +455,26 @@ func TestLoopbackAlone(t *testing.T) {
 		if err := loopback(addr); (err == nil) != ok {
 			t.Errorf("%s: %v", addr, err)
 		}
+	}
+}
+
+// Passkeys are there where they can work: at a name, not at an IP address.
+func TestPasskeys(t *testing.T) {
+	t.Parallel()
+	s := start(t, filepath.Join(t.TempDir(), "shop.db"), "localhost:0")
+	defer s.end()
+	login := s.browser().get("/login?next=/profile").want(200, `autocomplete="username webauthn"`, "data-mfa-passkey", `data-next="/profile"`,
+		`<script type="module" src="/mfa/assets/mfa.js?v=`)
+	if strings.Contains(login.body, "data-mfa-upgrade") {
+		t.Error("nobody is signed in")
+	}
+	b := s.browser()
+	b.post("/signup", "email", "ada@example.com", "password", "correct horse battery").want(200, "Good tea", "data-mfa-upgrade")
+	b.post("/mfa/enroll", "kind", "webauthn", "name", "laptop").want(200, "Now your device", `"id":"localhost"`, `"residentKey":"preferred"`)
+
+	ip := start(t, filepath.Join(t.TempDir(), "shop.db"), "127.0.0.1:0")
+	defer ip.end()
+	if r := ip.browser().get("/login").want(200, "Password"); strings.Contains(r.body, "passkey") || strings.Contains(r.body, "<script") {
+		t.Error(r.body)
 	}
 }

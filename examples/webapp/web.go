@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -12,12 +13,13 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-f4994bf1/mfa"
+	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfahttp"
 )
 
@@ -27,9 +29,14 @@ var files embed.FS
 type app struct {
 	db      *database
 	factors *sql.DB // the library's own pool
+	mailer  *mailer
+	at      string                 // where the pages can be reached
+	notices map[string]*mail.Queue // by tenant: one whose server hangs holds up nobody else's
 	guard   *mfa.Guard
 	pages   *mfahttp.Handler
 	tmpl    *template.Template
+
+	passkeys bool // they work at this address
 }
 
 func (a *app) close() {
@@ -59,10 +66,17 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("POST /key", a.signedIn(a.key))
 	mux.HandleFunc("POST /api/token", a.apiToken)
 	mux.HandleFunc("GET /api/me", a.apiMe)
+	if a.mailer.inbox != nil {
+		mux.HandleFunc("GET /inbox", a.ownName(a.mails))
+		mux.HandleFunc("GET /inbox/{number}", a.ownName(a.mail))
+		mux.HandleFunc("GET /inbox/{number}/html", a.ownName(a.mailHTML))
+	}
 
 	// Who has a second factor must have proven it within the last five
 	// minutes; for the admin page there is no way round having one.
 	fresh := a.pages.Require(mfa.Rule{AllowWithout: true})
+	mux.Handle("GET /profile", fresh(a.form("profile", "Profile")))
+	mux.Handle("POST /profile", fresh(http.HandlerFunc(a.move)))
 	mux.Handle("GET /password", fresh(a.form("password", "Change password")))
 	mux.Handle("POST /password", fresh(http.HandlerFunc(a.password)))
 	strict := a.pages.Require(mfa.Fresh(15 * time.Minute))
@@ -77,10 +91,24 @@ type page struct {
 	Title, Alert, Note string
 	User               *user // signed in
 	Email, Next        string
+	Tenant             string // that was chosen
+	Tenants            []tenant
 	Key                string // shown once
 	Rows               []row
+	Letters            []letter
+	Inbox              bool // there is one
 	Host               string
 	Library            *mfahttp.Page
+	Script             string        // of the library, for passkeys
+	Passkey            template.HTML // the button
+}
+
+// Shop is whose page it is.
+func (p page) Shop() string {
+	if p.User != nil {
+		return p.User.Shop()
+	}
+	return tenants()[0].Name
 }
 
 // row is one line of the admin page.
@@ -90,11 +118,11 @@ type row struct {
 }
 
 func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
-	p.Host = r.Host
-	if s := a.session(r); p.User == nil && s.UserID != "" {
-		if u, err := a.db.user(r.Context(), s.UserID); err == nil {
-			p.User = &u
-		}
+	p = a.around(w, r, p)
+	scripts := ""
+	if a.passkeys && (name == "login" || name == "home" && p.User != nil) {
+		p.Script, p.Passkey = a.pages.Script(), a.pages.PasskeyButton(r)
+		scripts = "script-src 'self'; connect-src 'self'; "
 	}
 	var b bytes.Buffer
 	if err := a.tmpl.ExecuteTemplate(&b, name, p); err != nil {
@@ -103,7 +131,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name st
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		"default-src 'none'; "+scripts+"style-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Referrer-Policy", "same-origin")
@@ -114,13 +142,18 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name st
 
 // frame puts our header around a page of the library.
 func (a *app) frame(w http.ResponseWriter, r *http.Request, p mfahttp.Page) error {
-	var signedIn *user
-	if s := a.session(r); s.UserID != "" {
+	return a.tmpl.ExecuteTemplate(w, "library", a.around(w, r, page{Title: p.Title, Library: &p}))
+}
+
+// around fills in what stands on every page.
+func (a *app) around(w http.ResponseWriter, r *http.Request, p page) page {
+	p.Host, p.Inbox, p.Tenants = r.Host, a.mailer.inbox != nil, tenants()
+	if s := a.sessionOf(r.Context(), cookieAfter(w, r)); s.UserID != "" {
 		if u, err := a.db.user(r.Context(), s.UserID); err == nil {
-			signedIn = &u
+			p.User = &u
 		}
 	}
-	return a.tmpl.ExecuteTemplate(w, "library", page{Title: p.Title, User: signedIn, Library: &p})
+	return p
 }
 
 func (a *app) fail(w http.ResponseWriter, err error) {
@@ -138,6 +171,8 @@ func (a *app) form(name, title string) http.HandlerFunc {
 			p.Note = "Please sign in once more, then you will come back to where you were."
 		case q.Has("changed"):
 			p.Note = "Your password was changed. Sign in with the new one."
+		case q.Has("moved"):
+			p.Note = "Your email address was changed. Sign in with the new one."
 		case q.Has("bye"):
 			p.Note = "You are signed out."
 		}
@@ -153,28 +188,33 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "home", p)
 }
 
-// address returns the one form in which an email address is kept.
+// emailOf returns the one form in which an email address is kept.
 func emailOf(r *http.Request) (string, bool) {
 	email := strings.ToLower(strings.TrimSpace(r.FormValue("email")))
-	parsed, err := mail.ParseAddress(email)
-	return email, err == nil && parsed.Address == email && len(email) <= 254
+	address, err := mail.Address(email)
+	return email, err == nil && address == email
 }
 
 func (a *app) signUp(w http.ResponseWriter, r *http.Request) {
 	email, ok := emailOf(r)
 	password := r.FormValue("password")
+	tenant := tenantOf(cmp.Or(r.FormValue("tenant"), tenants()[0].ID))
 	again := func(alert string) {
-		a.render(w, r, http.StatusUnprocessableEntity, "signup", page{Title: "Sign up", Alert: alert, Email: email})
+		a.render(w, r, http.StatusUnprocessableEntity, "signup",
+			page{Title: "Sign up", Alert: alert, Email: email, Tenant: tenant.ID})
 	}
 	switch {
 	case !ok:
 		again("Please enter an email address.")
 		return
+	case tenant.ID == "":
+		again("Please choose a partner.")
+		return
 	case len(password) < 10 || len(password) > 256:
 		again("Please take a password of ten characters or more.")
 		return
 	}
-	id, err := a.db.addUser(r.Context(), email, password)
+	id, err := a.db.addUser(r.Context(), tenant.ID, email, password)
 	switch {
 	case errors.Is(err, errTaken):
 		again("This address has an account already. Sign in instead.")
@@ -230,8 +270,55 @@ func (a *app) key(w http.ResponseWriter, r *http.Request, s session) {
 	a.render(w, r, http.StatusOK, "home", page{Title: "Tea", Key: key})
 }
 
+// move changes the account's address, which is the sign-in name, too. In earnest
+// the new one is confirmed first, as it would be at the sign-up.
+func (a *app) move(w http.ResponseWriter, r *http.Request) {
+	// Half of it would be worse than none: it goes on if the caller hangs up.
+	ctx := context.WithoutCancel(mfa.WithClient(r.Context(), client(r)))
+	u, err := a.db.user(ctx, mfahttp.FromContext(ctx).UserID())
+	if err != nil {
+		a.fail(w, err)
+		return
+	}
+	email, ok := emailOf(r)
+	again := func(alert string) {
+		a.render(w, r, http.StatusUnprocessableEntity, "profile", page{Title: "Profile", Alert: alert, Email: email})
+	}
+	switch {
+	case !ok:
+		again("Please enter an email address.")
+		return
+	case email == u.Email:
+		again("That is your address already.")
+		return
+	}
+	if _, err := a.db.byPassword(ctx, u.Email, r.FormValue("password")); err != nil {
+		again("Your password is wrong.")
+		return
+	}
+	// The guard tells both addresses and finds the new one in the profile, so that
+	// comes first. If it cannot, the old one comes back: an account must not move
+	// without a word to its owner.
+	err = a.db.setEmail(ctx, u.ID, u.Email, email)
+	if errors.Is(err, errTaken) {
+		again("This address has an account already.")
+		return
+	}
+	if err == nil {
+		err = a.guard.AddressChanged(ctx, u.ID, u.Email)
+		if _, told := errors.AsType[*mfa.EffectError](err); err != nil && !told {
+			err = errors.Join(err, a.db.setEmail(ctx, u.ID, email, u.Email))
+		}
+	}
+	if err != nil {
+		a.fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/login?moved", http.StatusSeeOther)
+}
+
 func (a *app) password(w http.ResponseWriter, r *http.Request) {
-	ctx, id := r.Context(), mfahttp.FromContext(r.Context()).UserID()
+	ctx, id := mfa.WithClient(r.Context(), client(r)), mfahttp.FromContext(r.Context()).UserID()
 	u, err := a.db.user(ctx, id)
 	if err != nil {
 		a.fail(w, err)
@@ -291,7 +378,7 @@ func (a *app) drawAdmin(w http.ResponseWriter, r *http.Request, status int, p pa
 	for i, u := range users {
 		ids[i] = u.ID
 	}
-	for o, err := range a.actor(r).Overviews(r.Context(), ids...) {
+	for o, err := range a.actor().Overviews(r.Context(), ids...) {
 		if err != nil {
 			a.fail(w, err)
 			return
@@ -302,9 +389,9 @@ func (a *app) drawAdmin(w http.ResponseWriter, r *http.Request, status int, p pa
 	a.render(w, r, status, "admin", p)
 }
 
-func (a *app) actor(r *http.Request) *mfa.Admin {
-	return a.guard.Admin(mfahttp.FromContext(r.Context()).UserID())
-}
+// actor is who does it: a name that users are told, and that is logged. This
+// example has one administrator; others would each have a name of their own.
+func (a *app) actor() *mfa.Admin { return a.guard.Admin("the administrator") }
 
 func (a *app) reset(w http.ResponseWriter, r *http.Request) {
 	reason := strings.TrimSpace(r.FormValue("reason"))
@@ -318,7 +405,7 @@ func (a *app) reset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		err = a.actor(r).Reset(r.Context(), u.ID, reason)
+		err = a.actor().Reset(r.Context(), u.ID, reason)
 	}
 	if err == nil {
 		err = a.db.dropKeys(r.Context(), u.ID) // they let in without a second step while nothing is set up
@@ -337,7 +424,12 @@ func (a *app) service(w http.ResponseWriter, r *http.Request) {
 		a.drawAdmin(w, r, http.StatusUnprocessableEntity, page{Alert: "A service needs a name, without @."})
 		return
 	}
-	id, err := a.db.addUser(r.Context(), name, "")
+	admin, err := a.db.user(r.Context(), mfahttp.FromContext(r.Context()).UserID())
+	if err != nil {
+		a.fail(w, err)
+		return
+	}
+	id, err := a.db.addUser(r.Context(), admin.Tenant, name, "")
 	if errors.Is(err, errTaken) {
 		a.drawAdmin(w, r, http.StatusConflict, page{Alert: "There is a service of that name."})
 		return
@@ -410,11 +502,29 @@ func (a *app) session(r *http.Request) session {
 	if err != nil {
 		return session{}
 	}
-	s, err := a.db.session(context.WithoutCancel(r.Context()), byBrowser, c.Value)
+	return a.sessionOf(r.Context(), c.Value)
+}
+
+func (a *app) sessionOf(ctx context.Context, text string) session {
+	s, err := a.db.session(context.WithoutCancel(ctx), byBrowser, text)
 	if err != nil {
 		return session{} // nobody, rather than somebody
 	}
 	return s
+}
+
+// cookieAfter is what the browser's cookie will be after this answer, which may
+// have renewed the session before it draws its page.
+func cookieAfter(w http.ResponseWriter, r *http.Request) string {
+	for _, line := range slices.Backward(w.Header()["Set-Cookie"]) {
+		if c, err := http.ParseSetCookie(line); err == nil && c.Name == cookieName {
+			return c.Value
+		}
+	}
+	if c, err := r.Cookie(cookieName); err == nil {
+		return c.Value
+	}
+	return ""
 }
 
 func (a *app) startSession(w http.ResponseWriter, r *http.Request, userID, proof string) error {

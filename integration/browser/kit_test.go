@@ -21,7 +21,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
 
@@ -245,6 +247,12 @@ func (p *page) fill(name, value string) {
 	p.do(chromedp.WaitVisible(sel), chromedp.Clear(sel), chromedp.SendKeys(sel, value))
 }
 
+// choose takes an option of the select of that name.
+func (p *page) choose(name, value string) {
+	p.t.Helper()
+	p.do(chromedp.SetValue(chromedp.CSS(fmt.Sprintf("select[name=%q]", name)), value))
+}
+
 // click presses the button or link whose text or label begins so, and waits for
 // the page that follows.
 func (p *page) click(text string) {
@@ -418,4 +426,94 @@ func (w *watch) next() string {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
+}
+
+// An authenticator is a virtual one of the browser's: what is built in, or a
+// security key. Its tab alone has it.
+type authenticator struct {
+	p  *page
+	id webauthn.AuthenticatorID
+}
+
+// authenticator gives the tab one, which answers at once.
+func (p *page) authenticator(o webauthn.VirtualAuthenticatorOptions) *authenticator {
+	p.t.Helper()
+	o.Protocol, o.Ctap2version = webauthn.AuthenticatorProtocolCtap2, webauthn.Ctap2versionCtap21
+	o.AutomaticPresenceSimulation = true
+	call(p, webauthn.Enable, webauthn.EnableParams{})
+	made := call(p, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &o})
+	return &authenticator{p, made.AuthenticatorID}
+}
+
+// builtIn is what a laptop or a phone has: it keeps passkeys and knows its user.
+func (p *page) builtIn() *authenticator {
+	p.t.Helper()
+	return p.authenticator(webauthn.VirtualAuthenticatorOptions{
+		Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
+		DefaultBackupEligibility: true, DefaultBackupState: true,
+	})
+}
+
+// securityKey is one for USB, without a PIN.
+func (p *page) securityKey() *authenticator {
+	p.t.Helper()
+	return p.authenticator(webauthn.VirtualAuthenticatorOptions{Transport: webauthn.AuthenticatorTransportUsb})
+}
+
+// touched says whether somebody is there to touch it.
+func (a *authenticator) touched(yes bool) {
+	a.p.t.Helper()
+	call(a.p, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: a.id, Enabled: yes})
+}
+
+// verified says whether it knows the finger, face or PIN that it is given.
+func (a *authenticator) verified(yes bool) {
+	a.p.t.Helper()
+	call(a.p, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: a.id, IsUserVerified: yes})
+}
+
+func (a *authenticator) credentials() []*webauthn.Credential {
+	a.p.t.Helper()
+	return call(a.p, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: a.id}).Credentials
+}
+
+// add puts a credential into it that it had before.
+func (a *authenticator) add(c *webauthn.Credential) {
+	a.p.t.Helper()
+	type params struct { // the command's own have more, which not every authenticator takes
+		ID         webauthn.AuthenticatorID `json:"authenticatorId"`
+		Credential map[string]any           `json:"credential"`
+	}
+	call(a.p, cdp.Command[params, cdp.Empty]{Method: webauthn.CommandAddCredential}, params{a.id, map[string]any{
+		"credentialId": c.CredentialID, "isResidentCredential": c.IsResidentCredential, "rpId": c.RpID, "privateKey": c.PrivateKey,
+		"userHandle": c.UserHandle, "signCount": c.SignCount, "backupEligibility": c.BackupEligibility, "backupState": c.BackupState,
+	}})
+}
+
+func (a *authenticator) clear() {
+	a.p.t.Helper()
+	call(a.p, webauthn.ClearCredentials, webauthn.ClearCredentialsParams{AuthenticatorID: a.id})
+}
+
+// call sends a command of the browser's protocol to the tab.
+func call[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	var result R
+	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) (err error) {
+		result, err = chromedp.Call(ctx, cmd, params)
+		return err
+	}))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return result
+}
+
+// press presses a button that does not lead to another page by itself.
+func (p *page) press(text string) {
+	p.t.Helper()
+	p.mark(text)
+	p.do(clickOn("[data-test-target]"))
 }

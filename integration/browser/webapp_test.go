@@ -13,19 +13,25 @@ const (
 	rejected = "That was not accepted"
 )
 
-func signUp(p *page, s *site) {
+func signUp(p *page, s *site) { p.t.Helper(); signUpAt(p, s, "acme", email) }
+
+// signUpAt makes an account of that partner's.
+func signUpAt(p *page, s *site, partner, address string) {
 	p.t.Helper()
 	p.open(s.url("/signup"))
-	p.fill("email", email)
+	p.fill("email", address)
 	p.fill("password", password)
+	p.choose("tenant", partner)
 	p.click("Create account")
-	p.wait("Good tea", email)
+	p.wait("Good tea", address)
 }
 
-func signIn(p *page, s *site) {
+func signIn(p *page, s *site) { p.t.Helper(); signInAs(p, s, email) }
+
+func signInAs(p *page, s *site, address string) {
 	p.t.Helper()
 	p.open(s.url("/login"))
-	p.fill("email", email)
+	p.fill("email", address)
 	p.fill("password", password)
 	p.click("Continue")
 }

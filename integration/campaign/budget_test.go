@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/emailotp"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/totp"
@@ -63,6 +64,16 @@ func attack(t *testing.T, h *house, i *instance, app *mfatest.App) (in bool) {
 	if _, err := p.Challenge(ctx, mfa.Offer{Kind: totp.Kind}); err == nil {
 		t.Error("a challenge of an app")
 	}
+	switch _, err := p.Challenge(ctx, byMail); {
+	case err == nil:
+		mails, wrong := h.Mail.All(), "000000"
+		if mfatest.Code(mails[len(mails)-1].Message) == wrong {
+			wrong = "000001"
+		}
+		try(p.Verify(ctx, mfa.Answer{Kind: emailotp.Kind, Code: wrong}))
+	case !errors.Is(err, mfa.ErrRejected):
+		t.Error(err)
+	}
 	if _, err := p.Offers(ctx); err != nil && !errors.Is(err, mfa.ErrExpired) {
 		t.Error(err)
 	}
@@ -72,10 +83,18 @@ func attack(t *testing.T, h *house, i *instance, app *mfatest.App) (in bool) {
 }
 
 func TestPasswordAlone(t *testing.T) {
+	t.Run("app", func(t *testing.T) { passwordAlone(t, totp.Kind) })
+	t.Run("app and email", func(t *testing.T) { passwordAlone(t, totp.Kind, emailotp.Kind) })
+}
+
+func passwordAlone(t *testing.T, kinds ...mfa.Kind) {
 	h := newHouse(t, "")
 	watch := &watching{Store: h.Store}
+	stamps := &stamping{Sender: h.Mail, clock: h.Clock}
+	h.post = stamps
 	i := h.instanceOver(t, watch, 0)
-	p := h.Enroll(i.guard, "ada")
+	p := h.Enroll(i.guard, "ada", kinds...)
+	stamps.at = nil
 	signIns, savesAtFirst := 0, watch.saves
 	hours := number(48, 24*60)
 	for n := range hours * 12 { // every five minutes
@@ -107,7 +126,11 @@ func TestPasswordAlone(t *testing.T) {
 		signIns++
 	}
 	saves := watch.saves - savesAtFirst
-	t.Logf("%d h: %d saves (%.1f an hour), %d sign-ins of the victim, the largest record %d bytes", hours, saves, float64(saves)/float64(hours), signIns, watch.largest)
+	t.Logf("%d h: %d saves (%.1f an hour), %d mails, %d sign-ins of the victim, the largest record %d bytes",
+		hours, saves, float64(saves)/float64(hours), len(stamps.at), signIns, watch.largest)
+	if mails := len(stamps.at); len(kinds) > 1 && mails < hours/24*5 || mails > (hours/24+1)*10 {
+		t.Errorf("%d mails in %d hours", mails, hours)
+	}
 	if watch.largest > largest {
 		t.Errorf("the record grew to %d bytes", watch.largest)
 	}

@@ -17,9 +17,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/emailotp"
+	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/totp"
 	"github.com/seed-f4994bf1/mfa/vault"
@@ -86,6 +89,25 @@ func (n needles) codes(what string, codes []mfa.Secret) {
 			panic(err)
 		}
 		n.bytes(fmt.Sprintf("%s %d decoded", what, i), raw)
+	}
+}
+
+// address adds an address and its parts, of which the first must be in no user
+// ID.
+func (n needles) address(what, address string) {
+	n.text(what, address)
+	local, domain, _ := strings.Cut(address, "@")
+	n.text(what+", local part", local)
+	n.text(what+", domain", domain)
+	n.add(what+" URL escaped", []byte(url.QueryEscape(address)))
+}
+
+// mails adds the codes that were mailed.
+func (n needles) mails(what string, mails []mail.Kept) {
+	for i, m := range mails {
+		code := mfatest.Code(m.Message)
+		n.text(fmt.Sprintf("%s %d", what, i), code)
+		n.add(fmt.Sprintf("%s %d grouped", what, i), []byte(code[:3]+" "+code[3:]))
 	}
 }
 
@@ -209,6 +231,47 @@ func TestNothingLegibleInTheDatabase(t *testing.T) {
 			}
 			settings = i.guard.Settings(c.Session)
 		}
+
+		// An address that was confirmed and signs in, one in its place, one that
+		// stays a draft, and a code that is out.
+		for step, local := range []string{"lovelace.ada", "augusta-ada-king", "countess+mfa"} {
+			address := fmt.Sprintf("%s.%d@analytical%d.example", local, n, step)
+			all.address("address of "+userID+" "+local, address)
+			h.Clock.Advance(time.Minute)
+			e, err := settings.Enroll(ctx, mfa.NewFactor{Kind: emailotp.Kind, Name: name, Address: address})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step == 2 {
+				break
+			}
+			latest := func() mfa.Answer {
+				mails := h.Mail.To(address)
+				return mfa.Answer{Kind: emailotp.Kind, Code: mfatest.Code(mails[len(mails)-1].Message)}
+			}
+			if c, err = settings.Confirm(ctx, e.ID, latest()); err != nil {
+				t.Fatal(err)
+			}
+			settings = i.guard.Settings(c.Session)
+			for _, answered := range []bool{true, false} {
+				h.Clock.Advance(time.Minute)
+				pending := i.begin(t, userID)
+				all.token(fmt.Sprintf("pending token of %s for a code to %s, answered: %v", userID, local, answered), pending.Token())
+				if _, err := pending.Challenge(ctx, byMail); err != nil {
+					t.Fatal(err)
+				}
+				if !answered {
+					break
+				}
+				login, err := pending.Verify(ctx, latest())
+				if err != nil {
+					t.Fatal(err)
+				}
+				settings = i.guard.Settings(login.Session)
+			}
+		}
+		all.mails("mailed code of "+userID, h.Mail.All())
+		h.Mail.Clear()
 		i.begin(t, userID).Verify(ctx, mfa.Answer{Kind: totp.Kind, Code: wrongCode(app, h.Clock.Now())})
 	}
 

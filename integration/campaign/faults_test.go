@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/emailotp"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/totp"
@@ -329,6 +331,53 @@ var deeds = []deed{
 				}
 			}
 	}},
+	{"sign in with an emailed code", func(s *scene) (func(context.Context) error, func(bool)) {
+		p, answer := challenged(s, s.instance, s.person)
+		try := func() verdict {
+			onOther, err := s.other.guard.Resume(p.Token())
+			s.must(err)
+			return verdictOf(onOther.Verify(s.Context(), answer))
+		}
+		return func(ctx context.Context) error {
+				login, err := p.Verify(ctx, answer)
+				if err == nil {
+					s.must(s.other.guard.Require(s.Context(), login.Session, mfa.Rule{}))
+				}
+				return err
+			}, func(worked bool) {
+				first, second := try(), try()
+				if worked && first != expired || first != accepted && first != expired || second != expired {
+					s.Errorf("worked: %v; the same code again and again: %s, %s", worked, first, second)
+				}
+			}
+	}},
+	{"confirm an address", func(s *scene) (func(context.Context) error, func(bool)) {
+		session := s.person.SignIn(s.guard, totp.Kind)
+		e, err := s.guard.Settings(session).Enroll(s.Context(), mfa.NewFactor{Kind: emailotp.Kind, Address: s.person.Address})
+		s.must(err)
+		answer := s.person.Answer(emailotp.Kind)
+		return func(ctx context.Context) error {
+				_, err := s.guard.Settings(session).Confirm(ctx, e.ID, answer)
+				return err
+			}, func(worked bool) {
+				o, err := s.other.guard.Admin("test").Overview(s.Context(), s.person.UserID)
+				s.must(err)
+				mails := 0
+				there := slices.ContainsFunc(o.Factors, func(f mfa.FactorInfo) bool { return f.ID == e.ID })
+				for _, f := range o.Factors {
+					if f.Kind == emailotp.Kind {
+						mails++
+					}
+				}
+				if worked && !there || mails != 1 {
+					s.Errorf("worked: %v; the new address is there: %v, of %d", worked, there, mails)
+				}
+				_, err = s.other.guard.Settings(session).Confirm(s.Context(), e.ID, answer)
+				if there && !errors.Is(err, mfa.ErrStepUpRequired) || !there && err != nil {
+					s.Errorf("the same code again, the address being there already: %v; %v", there, err)
+				}
+			}
+	}},
 	{"sign out everywhere", func(s *scene) (func(context.Context) error, func(bool)) {
 		session := s.person.SignIn(s.guard, totp.Kind)
 		return func(ctx context.Context) error { return s.guard.SignOutEverywhere(ctx, s.person.UserID) },
@@ -349,10 +398,16 @@ func failure(err error) bool {
 
 func newScene(t *testing.T, cache int) *scene {
 	h := newHouse(t, "")
+	h.with = func(userID string, u *mfa.User) {
+		if userID == forced {
+			u.Policy.Demand = mfa.Required
+		}
+	}
 	s := &scene{T: t, house: h, store: &unlucky{Store: h.Kit.Store}}
+	h.post = &postman{Outbox: h.Mail, store: s.store}
 	s.other = h.instance(t)
 	s.instance = h.instanceOver(t, s.store, cache)
-	s.person = h.Enroll(s.guard, "ada")
+	s.person = h.Enroll(s.guard, "ada", totp.Kind, emailotp.Kind)
 	return s
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/emailotp"
+	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/store/memstore"
@@ -44,6 +46,7 @@ type house struct {
 	open func(t testing.TB) store.Store   // the store as one more instance sees it
 	wrap func(s store.Store) store.Store  // what stands between an instance and the store; nil: nothing
 	with func(userID string, u *mfa.User) // what the directory says of a user; nil: nothing
+	post mail.Sender                      // what codes are mailed by; Mail, unless it is changed
 }
 
 func newHouse(t testing.TB, file string) *house {
@@ -53,6 +56,7 @@ func newHouse(t testing.TB, file string) *house {
 		t.Fatal(err)
 	}
 	h := &house{Kit: mfatest.New(t), keys: keys, file: file}
+	h.post = h.Mail
 	h.open = func(testing.TB) store.Store { return h.Store }
 	if file != "" {
 		h.open = func(t testing.TB) store.Store { return openSQLite(t, file) }
@@ -104,17 +108,20 @@ type instance struct {
 	guard *mfa.Guard
 }
 
-// slowMethods are apps and backup codes as by default: each attempt and each
-// new code costs a slow hash.
-func slowMethods() []mfa.Method { return []mfa.Method{totp.New(nil), backupcodes.New(nil)} }
-
-// quickMethods are apps and backup codes that are long enough to need no slow
-// hash: for where it is not the point.
-func quickMethods() []mfa.Method {
-	return []mfa.Method{totp.New(nil), backupcodes.New(&backupcodes.Options{Chars: 24})}
+// slowMethods are apps, codes by that sender, and backup codes as by default:
+// each attempt and each new one of those costs a slow hash.
+func slowMethods(by mail.Sender) []mfa.Method {
+	return []mfa.Method{totp.New(nil), emailotp.New(by, nil), backupcodes.New(nil)}
 }
 
-// instance returns one more, with these methods; none: apps and backup codes.
+// quickMethods are the same with backup codes that are long enough to need no
+// slow hash: for where it is not the point.
+func quickMethods(by mail.Sender) []mfa.Method {
+	return []mfa.Method{totp.New(nil), emailotp.New(by, nil), backupcodes.New(&backupcodes.Options{Chars: 24})}
+}
+
+// instance returns one more, with these methods; none: slowMethods or
+// quickMethods.
 func (h *house) instance(t testing.TB, methods ...mfa.Method) *instance {
 	t.Helper()
 	return h.instanceOver(t, h.open(t), 0, methods...)
@@ -125,8 +132,12 @@ func (h *house) instanceOver(t testing.TB, s store.Store, cache int, methods ...
 	if h.wrap != nil {
 		s = h.wrap(s)
 	}
-	if len(methods) == 0 && h.slow {
-		methods = slowMethods()
+	switch {
+	case len(methods) > 0:
+	case h.slow:
+		methods = slowMethods(h.post)
+	default:
+		methods = quickMethods(h.post)
 	}
 	i, err := newInstance(s, h.keys, h.Clock, cache, h.with, methods...)
 	if err != nil {
@@ -140,9 +151,6 @@ func newInstance(s store.Store, keys vault.Keys, clock *mfatest.Clock, cache int
 	v, err := vault.Open(s, keys, &vault.Options{Now: clock.Now, Cache: cache})
 	if err != nil {
 		return nil, err
-	}
-	if len(methods) == 0 {
-		methods = quickMethods()
 	}
 	g, err := mfa.New(v, mfa.Config{Service: "Acme", Methods: methods, Users: func(ctx context.Context, id string) (mfa.User, error) {
 		wait(ctx)
@@ -178,6 +186,7 @@ const (
 	expired  verdict = "expired"
 	tooMany  verdict = "too many"
 	rejected verdict = "rejected"
+	outdated verdict = "session out of date" // of who changes something
 )
 
 func verdictOf(login *mfa.Login, err error) verdict {
@@ -198,6 +207,8 @@ func verdictOf(login *mfa.Login, err error) verdict {
 		return tooMany
 	case errors.Is(err, mfa.ErrRejected):
 		return rejected
+	case errors.Is(err, mfa.ErrStepUpRequired):
+		return outdated
 	}
 	return verdict("failed: " + err.Error())
 }

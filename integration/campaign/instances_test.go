@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed-f4994bf1/mfa"
+	"github.com/seed-f4994bf1/mfa/emailotp"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/totp"
 )
@@ -120,7 +122,8 @@ func (p *pair) round(t testing.TB, n int) {
 	session = person.SignIn(p.b.guard, totp.Kind)
 	pending = p.b.begin(t, userID)
 	revoke := [...]func(context.Context, string) error{
-		p.a.guard.SignOutEverywhere, p.a.guard.PasswordChanged, p.a.guard.AddressChanged, p.a.guard.Disabled,
+		p.a.guard.SignOutEverywhere, p.a.guard.PasswordChanged, p.a.guard.Disabled,
+		func(ctx context.Context, userID string) error { return p.a.guard.AddressChanged(ctx, userID, "") },
 	}
 	if err := revoke[n/2%len(revoke)](ctx, userID); err != nil {
 		t.Fatal(err)
@@ -162,12 +165,108 @@ func (p *pair) round(t testing.TB, n int) {
 	}
 }
 
+// mailRound does the same with an address: enabled, sent to, changed in the
+// profile, removed.
+func (p *pair) mailRound(t testing.TB, n int) {
+	t.Helper()
+	ctx := t.Context()
+	userID := fmt.Sprintf("mailed-%d", n)
+	first := mfa.FirstFactor{UserID: userID, By: mfa.ByPassword}
+	if login, err := p.b.guard.Begin(ctx, first); err != nil || login.Session == nil { // B has seen that there is nothing
+		t.Fatalf("a user with nothing set up: %v", err)
+	}
+	onB := func(pending *mfa.Pending) *mfa.Pending {
+		resumed, err := p.b.guard.Resume(pending.Token())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resumed
+	}
+
+	// Enable.
+	k := *p.Kit
+	k.Vault = p.a.vault
+	person := k.Enroll(p.a.guard, userID, emailotp.Kind)
+	p.ask("Begin after enable by mail", func() bool {
+		login, err := p.b.guard.Begin(ctx, first)
+		return err != nil || login.Pending == nil
+	})
+
+	// Send.
+	pending, answer := challenged(t, p.a, person)
+	if n%2 == 0 {
+		p.ask("Challenge after a mail", func() bool {
+			_, err := onB(pending).Challenge(ctx, byMail)
+			return !errors.Is(err, mfa.ErrTooMany)
+		})
+	} else {
+		p.ask("Verify after a mail", func() bool {
+			_, err := onB(pending).Verify(ctx, answer)
+			return err != nil
+		})
+	}
+
+	// Change the profile's address, while a code is out.
+	p.Clock.Advance(time.Minute)
+	session := person.SignIn(p.b.guard, emailotp.Kind) // B has the record
+	p.Clock.Advance(time.Minute)
+	pending, answer = challenged(t, p.a, person)
+	if err := p.a.guard.AddressChanged(ctx, userID, person.Address); err != nil {
+		t.Fatal(err)
+	}
+	switch n % 3 {
+	case 0:
+		p.ask("Verify after a change of address", func() bool {
+			_, err := onB(pending).Verify(ctx, answer)
+			return !errors.Is(err, mfa.ErrExpired)
+		})
+	case 1:
+		p.ask("Challenge after a change of address", func() bool {
+			_, err := onB(pending).Challenge(ctx, byMail)
+			return !errors.Is(err, mfa.ErrExpired)
+		})
+	case 2:
+		p.ask("Require after a change of address", func() bool {
+			return !errors.Is(p.b.guard.Require(ctx, session, mfa.Rule{MaxAge: mfa.AnyAge}), mfa.ErrStepUpRequired)
+		})
+	}
+
+	// Remove, while a code is out.
+	p.Clock.Advance(time.Hour)
+	atA := person.SignIn(p.a.guard, emailotp.Kind)
+	p.Clock.Advance(time.Minute)
+	pending, answer = challenged(t, p.b, person)
+	if _, err := p.a.guard.Settings(atA).RemoveAll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	switch n % 3 {
+	case 0:
+		p.ask("Verify after removing the address", func() bool {
+			_, err := onB(pending).Verify(ctx, answer)
+			return !errors.Is(err, mfa.ErrRejected)
+		})
+	case 1:
+		p.ask("Challenge after removing the address", func() bool {
+			_, err := onB(pending).Challenge(ctx, byMail)
+			return !errors.Is(err, mfa.ErrRejected)
+		})
+	case 2:
+		p.ask("Begin after removing the address", func() bool {
+			login, err := p.b.guard.Begin(ctx, first)
+			return err != nil || login.Session == nil
+		})
+	}
+}
+
 func TestTwoInstances(t *testing.T) {
 	onEachStore(t, func(t *testing.T, h *house) {
-		apps := totp.New(nil)
-		p := &pair{house: h, a: h.instance(t, apps), b: h.instance(t, apps), behind: map[string]int{}}
+		apps, mails := totp.New(nil), emailotp.New(h.Mail, nil)
+		p := &pair{house: h, a: h.instance(t, apps, mails), b: h.instance(t, apps, mails), behind: map[string]int{}}
 		for n := range number(200, 1000) {
 			p.round(t, n)
+			if n%4 == 0 {
+				p.mailRound(t, n/4)
+			}
 		}
 		for question, times := range p.behind {
 			t.Errorf("%s: behind %d times", question, times)
@@ -180,16 +279,18 @@ func TestTwoInstances(t *testing.T) {
 func TestTwoInstancesSeeAStaleRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, "")
-		apps := totp.New(nil)
+		apps, mails := totp.New(nil), emailotp.New(h.Mail, nil)
 		stale := &remembering{Store: h.Store, seen: map[string]store.Record{}}
-		p := &pair{house: h, a: h.instance(t, apps), b: h.instanceOver(t, stale, 0, apps), stale: stale, behind: map[string]int{}}
+		p := &pair{house: h, a: h.instance(t, apps, mails), b: h.instanceOver(t, stale, 0, apps, mails), stale: stale, behind: map[string]int{}}
 		for n := range 8 {
 			p.round(t, n)
+			p.mailRound(t, n)
 		}
 		t.Log(p.behind)
 		for _, question := range []string{
 			"Begin after enable", "Require after enable", "Overview after enable", "Require after remove", "Overview after remove",
 			"Require after revoke", "Begin after reset", "Require after reset", "Overview after reset",
+			"Begin after enable by mail", "Require after a change of address", "Begin after removing the address",
 		} {
 			if p.behind[question] == 0 {
 				t.Errorf("%s: nothing was seen", question)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/emailotp"
+	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/totp"
@@ -32,7 +34,7 @@ const loaders = 4 // that make requests at once in the process that is killed
 type line struct {
 	Number   string
 	User     string
-	Op       string    // enrol, confirm, sign-in, regenerate, remove
+	Op       string    // enrol, confirm, sign-in, regenerate, remove, mail
 	Answered bool      `json:",omitempty"`
 	Now      time.Time `json:",omitzero"`
 	Kind     mfa.Kind  `json:",omitempty"`
@@ -40,16 +42,17 @@ type line struct {
 	FactorID string    `json:",omitempty"`
 	URI      string    `json:",omitempty"` // of the app that is confirmed
 	Codes    []string  `json:",omitempty"` // that were shown
+	Token    string    `json:",omitempty"` // of the sign-in that an emailed code is for
 	Verdict  verdict   `json:",omitempty"`
 }
 
 // methodsOf are the methods of a loader's users: for most of them a set of
 // codes that is long enough to need no slow hash, so that more happens.
-func methodsOf(userID string) []mfa.Method {
+func methodsOf(userID string, by mail.Sender) []mfa.Method {
 	if strings.Contains(userID, "/0/") {
-		return slowMethods()
+		return slowMethods(by)
 	}
-	return quickMethods()
+	return quickMethods(by)
 }
 
 // runLoad is the process that is killed.
@@ -82,7 +85,8 @@ func runLoad(s processSetting, out io.Writer) error {
 func load(st store.Store, keys vault.Keys, users string, say func(line)) error {
 	ctx := context.Background()
 	clock := mfatest.NewClock(mfatest.Start())
-	i, err := newInstance(st, keys, clock, 0, nil, methodsOf(users)...)
+	post := &loudPost{clock: clock, say: say}
+	i, err := newInstance(st, keys, clock, 0, nil, methodsOf(users, post)...)
 	if err != nil {
 		return err
 	}
@@ -151,6 +155,25 @@ func load(st store.Store, keys vault.Keys, users string, say func(line)) error {
 				return nil
 			})
 		}
+		enrolMail := func() error {
+			post.line = line{Op: "mail", User: userID}
+			var e *mfa.Enrollment
+			err := request(line{Op: "enrol"}, func(*line) (err error) {
+				e, err = i.guard.Settings(session).Enroll(ctx, mfa.NewFactor{Kind: emailotp.Kind, Address: "somebody@example.com"})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			answer := mfa.Answer{Kind: emailotp.Kind, Code: post.line.Code}
+			return request(line{Op: "confirm", Kind: emailotp.Kind, Code: answer.Code, FactorID: e.ID}, func(*line) error {
+				c, err := i.guard.Settings(session).Confirm(ctx, e.ID, answer)
+				if err == nil {
+					session = c.Session
+				}
+				return err
+			})
+		}
 		signIn := func(kind mfa.Kind) error {
 			answer := mfa.Answer{Kind: kind}
 			if kind == totp.Kind {
@@ -170,10 +193,47 @@ func load(st store.Store, keys vault.Keys, users string, say func(line)) error {
 				return nil
 			})
 		}
+		signInByMail := func() error {
+			login, err := begin()
+			if err != nil {
+				return err
+			}
+			pending := login.Pending
+			post.line = line{Op: "mail", User: userID, Token: pending.Token()}
+			if err := request(line{Op: "challenge"}, func(*line) error {
+				_, err := pending.Challenge(ctx, byMail)
+				return err
+			}); err != nil {
+				return err
+			}
+			for range 3 { // the mail takes its time, and the app does not
+				if err := signIn(totp.Kind); err != nil {
+					return err
+				}
+			}
+			ask := post.line
+			ask.Op, ask.Kind = "sign-in", emailotp.Kind
+			return request(ask, func(*line) error {
+				login, err := pending.Verify(ctx, mfa.Answer{Kind: ask.Kind, Code: ask.Code})
+				if err == nil {
+					session = login.Session
+				}
+				return err
+			})
+		}
 		if err := enrol(); err != nil {
 			return err
 		}
-		apps := 1
+		apps, mailed := 1, n%2 == 0
+		if mailed {
+			err := signIn(totp.Kind)
+			if err == nil {
+				err = enrolMail()
+			}
+			if err != nil {
+				return err
+			}
+		}
 		for range 12 {
 			switch what := rand.IntN(10); {
 			case what == 0:
@@ -216,6 +276,8 @@ func load(st store.Store, keys vault.Keys, users string, say func(line)) error {
 						return nil
 					})
 				}
+			case what >= 7 && mailed:
+				err = signInByMail()
 			case what <= 4 && len(codes) > 1:
 				err = signIn(backupcodes.Kind)
 			default:
@@ -228,6 +290,19 @@ func load(st store.Store, keys vault.Keys, users string, say func(line)) error {
 	}
 }
 
+// A loud post says what it delivers before it answers.
+type loudPost struct {
+	clock *mfatest.Clock
+	say   func(line)
+	line  line // the latest; what for is set before
+}
+
+func (p *loudPost) Send(_ context.Context, m mail.Message) error {
+	p.line.Code, p.line.Now = mfatest.Code(m), p.clock.Now()
+	p.say(p.line)
+	return nil
+}
+
 // A memory is what one user was told.
 type memory struct {
 	apps     map[string]string // URI by ID, of the factors that were confirmed
@@ -238,6 +313,7 @@ type memory struct {
 	renewing bool              // new codes were asked for, and nothing told
 	accepted []line            // sign-ins
 	unknown  []line            // sign-ins that nothing was told of
+	mailed   *line             // a code for a sign-in that has not been typed
 }
 
 // remember reads a client's log: what each user was told, and how many requests
@@ -250,6 +326,15 @@ func remember(log []line) (users map[string]*memory, inFlight int) {
 		if m == nil {
 			m = &memory{apps: map[string]string{}, removed: map[string]bool{}, open: map[string]bool{}}
 			users[l.User] = m
+		}
+		switch {
+		case l.Op == "mail" && l.Token != "":
+			m.mailed = &l
+		case l.Op == "sign-in" && l.Token != "":
+			m.mailed = nil
+		}
+		if l.Op == "mail" {
+			continue
 		}
 		if !l.Answered {
 			asked[l.Number] = l
@@ -298,7 +383,7 @@ func remember(log []line) (users map[string]*memory, inFlight int) {
 // compare says what the store does not hold of what a user was told.
 func (m *memory) compare(t *testing.T, h *house, st store.Store, userID string) (broken []string) {
 	t.Helper()
-	i := h.instanceOver(t, st, 0, methodsOf(userID)...)
+	i := h.instanceOver(t, st, 0, methodsOf(userID, h.post)...)
 	admin := i.guard.Admin("test")
 	complain := func(format string, args ...any) {
 		broken = append(broken, userID+": "+fmt.Sprintf(format, args...))
@@ -331,6 +416,13 @@ func (m *memory) compare(t *testing.T, h *house, st store.Store, userID string) 
 		if err := admin.Unlock(t.Context(), userID); err != nil {
 			t.Fatal(err)
 		}
+		if l.Token != "" {
+			p, err := i.guard.Resume(l.Token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return verdictOf(p.Verify(t.Context(), mfa.Answer{Kind: l.Kind, Code: l.Code}))
+		}
 		login, err := i.guard.Begin(t.Context(), mfa.FirstFactor{UserID: userID, By: mfa.ByPassword})
 		if err != nil {
 			return verdictOf(nil, err)
@@ -352,8 +444,26 @@ func (m *memory) compare(t *testing.T, h *house, st store.Store, userID string) 
 			complain("the last accepted code again: %s", v)
 		}
 	}
+	if l := m.mailed; l != nil { // what went out is good, once
+		h.Clock.Set(l.Now.Add(time.Second))
+		if l.Now.Before(last) {
+			h.Clock.Set(last.Add(time.Second))
+		}
+		l.Kind = emailotp.Kind
+		if v := try(*l); v != accepted {
+			complain("a code that was mailed and not typed: %s", v)
+		}
+		if v := try(*l); v != expired {
+			complain("a code that was mailed and typed twice: %s", v)
+		}
+	}
 	h.Clock.Set(last.Add(time.Second))
 	for _, l := range m.accepted {
+		if l.Token != "" {
+			if v := try(l); v != expired {
+				complain("a used emailed code again: %s", v)
+			}
+		}
 		if l.Kind == backupcodes.Kind {
 			if v := try(l); v != invalid && v != replayed {
 				complain("a used backup code again: %s", v)
@@ -362,7 +472,7 @@ func (m *memory) compare(t *testing.T, h *house, st store.Store, userID string) 
 	}
 	for _, l := range m.unknown { // it may have been accepted; it must not be twice
 		h.Clock.Set(l.Now.Add(time.Second))
-		if v := try(l); v != accepted && v != replayed && v != invalid {
+		if v := try(l); v != accepted && v != replayed && v != invalid && (v != expired || l.Token == "") {
 			complain("a code that nothing was told of: %s", v)
 		}
 		if v := try(l); !v.refused() {
@@ -440,7 +550,7 @@ func killing(t *testing.T, kills int, behind bool) (broken []string, flying int)
 	t.Helper()
 	h := newHouse(t, filepath.Join(t.TempDir(), "mfa.db"))
 	st := h.open(t)
-	requests, users, signIns := 0, 0, 0
+	requests, users, signIns, mailed, open := 0, 0, 0, 0, 0
 	for n := range kills {
 		log := kill(t, h, fmt.Sprintf("%d", n), behind)
 		told, inFlight := remember(log)
@@ -450,12 +560,24 @@ func killing(t *testing.T, kills int, behind bool) (broken []string, flying int)
 		for userID, m := range told {
 			broken = append(broken, m.compare(t, h, st, userID)...)
 			signIns += len(m.accepted)
+			for _, l := range m.accepted {
+				if l.Token != "" {
+					mailed++
+				}
+			}
+			if m.mailed != nil {
+				open++
+			}
 		}
-		requests += len(log) / 2
+		for _, l := range log {
+			if l.Answered {
+				requests++
+			}
+		}
 		users += len(told)
 	}
-	t.Logf("%d kills, %d with a request in flight; %d requests of %d users, %d codes accepted; broken: %d",
-		kills, flying, requests, users, signIns, len(broken))
+	t.Logf("%d kills, %d with a request in flight; %d requests of %d users, %d codes accepted, %d of them mailed, %d mailed and not typed; broken: %d",
+		kills, flying, requests, users, signIns, mailed, open, len(broken))
 	return broken, flying
 }
 

@@ -16,17 +16,41 @@ import (
 	"time"
 
 	"github.com/seed-f4994bf1/mfa"
+	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/vault"
 )
 
-// An attempt is one request: an answer to a pending sign-in.
+// An attempt is one request: an answer to a pending sign-in, to a step-up of a
+// session, or to an enrolment that a session began.
 type attempt struct {
-	Token string
-	Kind  mfa.Kind
-	Code  string
-	Late  bool // let go after the others, by a call of its own
+	Token      string
+	Kind       mfa.Kind
+	Code       string
+	Late       bool   // let go after the others, by a call of its own
+	User       string `json:",omitempty"` // of the session
+	Session    string `json:",omitempty"` // "": Token is of a sign-in
+	Enrollment string `json:",omitempty"` // "": Token is of a step-up
+}
+
+func (a attempt) by(ctx context.Context, g *mfa.Guard) verdict {
+	answer := mfa.Answer{Kind: a.Kind, Code: a.Code}
+	if a.Enrollment != "" {
+		c, err := g.Settings(g.Session(a.User, a.Session)).Confirm(ctx, a.Enrollment, answer)
+		if err != nil {
+			return verdictOf(nil, err)
+		}
+		return verdictOf(&mfa.Login{Session: c.Session}, nil)
+	}
+	p, err := g.Resume(a.Token)
+	if a.Session != "" {
+		p, err = g.ResumeStepUp(g.Session(a.User, a.Session), a.Token)
+	}
+	if err != nil {
+		return verdict("failed: resume: " + err.Error())
+	}
+	return verdictOf(p.Verify(ctx, answer))
 }
 
 // A post takes attempts and holds them inside the Guard until they are let go.
@@ -54,14 +78,7 @@ func (l *local) gather(attempts []attempt) int {
 		if a.Late {
 			hold = l.late
 		}
-		go func() {
-			p, err := l.guard.Resume(a.Token)
-			if err != nil {
-				l.out <- verdict("failed: resume: " + err.Error())
-				return
-			}
-			l.out <- verdictOf(p.Verify(hold.in(context.Background()), mfa.Answer{Kind: a.Kind, Code: a.Code}))
-		}()
+		go func() { l.out <- a.by(hold.in(context.Background()), l.guard) }()
 	}
 	n := 0
 	for range attempts {
@@ -190,9 +207,9 @@ func runPost(s processSetting, in io.Reader, out io.Writer) error {
 		over = careless{st}
 	}
 	clock := mfatest.NewClock(time.Time{})
-	methods := quickMethods()
+	methods := quickMethods(&mail.Outbox{})
 	if s.Slow {
-		methods = slowMethods()
+		methods = slowMethods(&mail.Outbox{})
 	}
 	i, err := newInstance(over, vault.Keys(s.Keys), clock, 0, nil, methods...)
 	if err != nil {

@@ -72,13 +72,23 @@ func carelessly(s store.Store) store.Store { return careless{s} }
 // An unlucky store fails as it is told to, until it is told otherwise.
 type unlucky struct {
 	store.Store
-	n       atomic.Int64 // calls of Apply since apply was set
+	n       atomic.Int64 // calls of Apply since onApply was set
+	inside  atomic.Int64 // of them, those that have not returned
+	landed  atomic.Int64 // changes that were saved, whatever was told
 	onApply func(ctx context.Context, n int, c store.Change, apply func(context.Context) error) error
 	onLoad  func(ctx context.Context, load func(context.Context) (store.Record, error)) (store.Record, error)
 }
 
 func (s *unlucky) Apply(ctx context.Context, c store.Change) error {
-	apply := func(ctx context.Context) error { return s.Store.Apply(ctx, c) }
+	s.inside.Add(1)
+	defer s.inside.Add(-1)
+	apply := func(ctx context.Context) error {
+		err := s.Store.Apply(ctx, c)
+		if err == nil {
+			s.landed.Add(1)
+		}
+		return err
+	}
 	if s.onApply == nil {
 		return apply(ctx)
 	}

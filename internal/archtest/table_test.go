@@ -45,10 +45,23 @@ var table = map[string]place{
 		factor:  true,
 	},
 
+	"sentcode": {rooms: []string{"mfa", "vault"}},
+	"emailotp": {rooms: []string{"mfa", "vault", "sentcode", "mail"}, factor: true},
+
+	"mail":      {},
+	"mail/smtp": {rooms: []string{"mail"}, modules: []string{"github.com/wneessen/go-mail"}},
+
+	"webauthn": {
+		rooms:   []string{"mfa", "vault"},
+		modules: []string{"github.com/go-webauthn/webauthn", "github.com/fxamacker/cbor/v2"},
+		factor:  true,
+	},
+
 	"mfahttp": {rooms: []string{"mfa"}},
+	"notify":  {rooms: []string{"mail", "mfa"}},
 
 	"mfatest": {
-		rooms: []string{"store", "store/memstore", "vault", "mfa", "totp", "backupcodes"},
+		rooms: []string{"store", "store/memstore", "vault", "mfa", "totp", "emailotp", "webauthn", "backupcodes", "mail"},
 		kit:   true,
 	},
 
@@ -107,6 +120,7 @@ var slims = []struct {
 }{
 	{"totp", slimNever},
 	{"backupcodes", slimNever},
+	{"emailotp", append([]string{"crypto/tls", "net/smtp", "github.com/wneessen"}, slimNever...)}, // with a Sender of one's own
 }
 
 var slimNever = append([]string{

@@ -19,6 +19,10 @@ var table = map[string]place{
 	"store":          {},
 	"store/memstore": {rooms: []string{"store"}},
 	"store/sqlstore": {rooms: []string{"store"}},
+	"store/redisstore": { // a module of its own
+		rooms:   []string{"store"},
+		modules: []string{"github.com/redis/go-redis/v9"},
+	},
 	"store/storetest": {
 		rooms: []string{"store"},
 		kit:   true,
@@ -128,6 +132,7 @@ var slimNever = append([]string{
 	"net/http",
 	"github.com/go-webauthn",
 	modulePath + "/webauthn",
+	modulePath + "/store/redisstore",
 	modulePath + "/store/sqlstore",
 }, drivers...)
 

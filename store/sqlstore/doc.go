@@ -1,16 +1,35 @@
 // Package sqlstore keeps sealed accounts in an SQL database, through the
-// application's own [database/sql] pool. It imports no driver.
+// application's own [database/sql] pool: SQLite, PostgreSQL, MySQL or MariaDB. It
+// imports no driver.
+//
+//	db, err := sql.Open("pgx", "postgres://mfa@db.internal/acme")
+//	...
+//	db.SetMaxOpenConns(16)
+//	st, err := sqlstore.Open(ctx, db, sqlstore.PostgreSQL, nil)
+//
+// Open creates the tables or upgrades them, also when several processes start at
+// once. Where a program may not do so, run [Migrate] or the text of [Schema]
+// beforehand, and set Options.NoMigrate.
+//
+// # The pool
+//
+// Give the store a pool of its own, also on the application's own database. A call
+// that waits for a connection which waits for the call is a standstill, and the
+// store never joins a transaction of the caller: one that is rolled back must
+// not take back the failure that it counted.
+//
+// A sign-in holds a connection for two short statements, so a small pool carries
+// much. Keep its connections open (SetMaxIdleConns as large), since a new one
+// prepares its statements again, and let them end some time (SetConnMaxLifetime,
+// minutes), so that they follow a database that moved.
+//
+// # SQLite
 //
 //	db, err := sql.Open("sqlite", "file:mfa.db"+
 //		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 //	...
 //	db.SetMaxOpenConns(1)
 //	st, err := sqlstore.Open(ctx, db, sqlstore.SQLite, nil)
-//
-// Open creates the tables or upgrades them. Where a program may not do so, run
-// [Migrate] or the text of [Schema] beforehand, and set Options.NoMigrate.
-//
-// # SQLite
 //
 // The lines above are for modernc.org/sqlite (pure Go, import it for its side
 // effect). Other drivers spell the same settings differently. Version 3.37
@@ -32,13 +51,42 @@
 //   - Foreign keys and _txlock make no difference: there are no foreign keys, and
 //     every transaction begins with a write.
 //
-// Give the store a pool of its own, also when it shares a file with the
-// application: on a pool of one connection a call waits, until its context
-// ends, while the application holds a transaction or reads rows. And do
-// not call the store while you hold a write transaction on the same file: it
-// waits for yours to end, up to the busy timeout, and then fails. A WAL database
-// cannot lie on a network file system. A ":memory:" database is one per
+// On a pool of one connection that is shared with the application a call waits,
+// until its context ends, while the application holds a transaction or reads
+// rows. And do not call the store while you hold a write transaction on the same
+// file: it waits for yours to end, up to the busy timeout, and then fails. A WAL
+// database cannot lie on a network file system. A ":memory:" database is one per
 // connection and ends with it: take package memstore.
+//
+// # PostgreSQL
+//
+// Version 12 or later, with any driver; github.com/jackc/pgx/v5/stdlib is what we
+// test with. The tables are those that the search path finds, and are made in
+// its first schema.
+//
+//   - synchronous_commit is on, or higher, for the store's user: with off, a crash
+//     forgets what was acknowledged. A standby that may take over is a synchronous
+//     one, for the same reason.
+//   - Statements run at READ COMMITTED, the default. A change with keys asks for it;
+//     if default_transaction_isolation is higher, the others fail where they
+//     would have conflicted, and the vault tries them again.
+//   - Behind a pooler that hands out a connection for each transaction and keeps no
+//     prepared statements, set Options.Unprepared.
+//
+// # MySQL and MariaDB
+//
+// MySQL 8.0 or later or MariaDB 10.6 or later, with github.com/go-sql-driver/mysql.
+// We test with MariaDB. The tables are InnoDB.
+//
+//		db, err := sql.Open("mysql", "mfa@tcp(db.internal:3306)/acme?timeout=5s&readTimeout=5s&writeTimeout=5s")
+//
+//	  - innodb_flush_log_at_trx_commit=1 and sync_binlog=1, the defaults of MySQL: with
+//	    less, a crash forgets what was acknowledged.
+//	  - autocommit is on, the default. No option of the driver makes a difference to
+//	    the answers, clientFoundRows included.
+//	  - In a cluster where every node takes writes (Galera, Group Replication), reads
+//	    must see what another node acknowledged: wsrep_sync_wait=1, or
+//	    group_replication_consistency=BEFORE; or one node for the store.
 //
 // # What is stored
 //
@@ -47,10 +95,9 @@
 // and keys are binary columns and are compared as bytes. The version changes
 // with every save and is in no index.
 //
-// A change that claims and releases no key is one prepared statement, and the
-// number of rows it affected is the answer. Others are one short transaction.
-// The store never takes part in a transaction of the caller, so that a request
-// that rolls back does not take back the failure it counted.
+// A change that claims and releases no key is one conditional statement, prepared,
+// in one round trip, and the number of rows it affected is the answer. Others are
+// one short transaction.
 //
 // # Security
 //

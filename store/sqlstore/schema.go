@@ -60,36 +60,49 @@ func (t *texts) migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil || version == t.latest() {
 		return err
 	}
-	for _, text := range t.setup {
-		if _, err := db.ExecContext(ctx, text); err != nil {
-			return failed(ctx, "migrate", err)
-		}
+	if err := run(ctx, db, t.setup...); err != nil {
+		return err
 	}
-	tx, err := db.BeginTx(ctx, nil)
+	if t.lock == "" {
+		return t.climb(ctx, db, version)
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: t.isolation})
 	if err != nil {
 		return failed(ctx, "migrate", err)
 	}
 	defer tx.Rollback() // without effect after the commit
-	if _, err := tx.ExecContext(ctx, t.lock); err != nil {
-		return failed(ctx, "migrate", err)
+	if err := run(ctx, tx, t.lock); err != nil {
+		return err
 	}
 	// Another process may have done it in the meantime.
 	version, err = t.found(ctx, tx)
 	if err != nil || version == t.latest() {
 		return err
 	}
-	for _, step := range t.steps[version:] {
-		for _, text := range step {
-			if _, err := tx.ExecContext(ctx, text); err != nil {
-				return failed(ctx, "migrate", err)
-			}
-		}
-	}
-	if _, err := tx.ExecContext(ctx, t.marked()); err != nil {
-		return failed(ctx, "migrate", err)
+	if err := t.climb(ctx, tx, version); err != nil {
+		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return failed(ctx, "migrate", err)
+	}
+	return nil
+}
+
+// climb takes the steps from a version to the latest, and says so.
+func (t *texts) climb(ctx context.Context, db queryer, version int64) error {
+	for _, step := range t.steps[version:] {
+		if err := run(ctx, db, step...); err != nil {
+			return err
+		}
+	}
+	return run(ctx, db, t.marked())
+}
+
+func run(ctx context.Context, db queryer, texts ...string) error {
+	for _, text := range texts {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return failed(ctx, "migrate", err)
+		}
 	}
 	return nil
 }
@@ -125,7 +138,9 @@ func (t *texts) found(ctx context.Context, db queryer) (int64, error) {
 }
 
 // look reads the version, and whether the tables that are there fit it: all of
-// them, or none but the one that holds the version.
+// them, or none but the one that holds the version. Where each table is a commit
+// by itself, somebody may have been stopped after some of them: the version
+// is the last one, and comes with no record.
 func (t *texts) look(ctx context.Context, db queryer) (version int64, fits bool, err error) {
 	var schema, tables int64
 	if err := db.QueryRowContext(ctx, t.tables).Scan(&schema, &tables); err != nil {
@@ -138,12 +153,13 @@ func (t *texts) look(ctx context.Context, db queryer) (version int64, fits bool,
 		}
 	}
 	if version == 0 {
-		return 0, tables == schema, nil
+		return 0, tables == schema || t.lock == "" && schema == 1, nil
 	}
 	return version, tables == 3, nil
 }
 
 // A queryer is a pool or a transaction.
 type queryer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }

@@ -31,6 +31,13 @@ type Options struct {
 	// [store.ErrSchema] if it is missing or old. Zero: Open creates and
 	// upgrades. [Migrate] and [Schema] do not look at it.
 	NoMigrate bool
+
+	// Unprepared sends the text of a statement with each call, for a pooler
+	// between here and the database that keeps no prepared statements. That is
+	// still one round trip with pgx, and with interpolateParams=true of
+	// go-sql-driver/mysql; otherwise it is two. Zero: statements are prepared
+	// once on each connection.
+	Unprepared bool
 }
 
 // prefix returns the checked table prefix. It is the only part of an SQL text
@@ -52,10 +59,17 @@ func (o *Options) prefix() (string, error) {
 // A Store keeps records in three tables of an SQL database. It may be used from
 // many goroutines at once.
 type Store struct {
-	db     *sql.DB
-	closed atomic.Bool
+	db        *sql.DB
+	isolation sql.IsolationLevel
+	closed    atomic.Bool
 
-	load, create, update, remove, owner, claim, release, list *sql.Stmt
+	load, create, update, remove, owner, claim, release, list statement
+}
+
+// A statement is a text, prepared unless Options.Unprepared is set.
+type statement struct {
+	text     string
+	prepared *sql.Stmt
 }
 
 // Open returns a store on db, after it has created or upgraded its tables (see
@@ -81,15 +95,16 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, opts *Options) (*Sto
 	if err := patiently(ctx, db, prepare); err != nil {
 		return nil, err
 	}
-	s := &Store{db: db}
-	for _, p := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{
-		{&s.load, t.load}, {&s.create, t.create}, {&s.update, t.update}, {&s.remove, t.remove},
-		{&s.owner, t.owner}, {&s.claim, t.claim}, {&s.release, t.release}, {&s.list, t.list},
-	} {
-		if *p.stmt, err = db.PrepareContext(ctx, p.text); err != nil {
+	s := &Store{
+		db: db, isolation: t.isolation,
+		load: statement{text: t.load}, create: statement{text: t.create}, update: statement{text: t.update}, remove: statement{text: t.remove},
+		owner: statement{text: t.owner}, claim: statement{text: t.claim}, release: statement{text: t.release}, list: statement{text: t.list},
+	}
+	if opts != nil && opts.Unprepared {
+		return s, nil
+	}
+	for _, st := range s.statements() {
+		if st.prepared, err = db.PrepareContext(ctx, st.text); err != nil {
 			s.Close() // what is prepared so far; the first error is the one to tell
 			return nil, failed(ctx, "prepare", err)
 		}
@@ -97,14 +112,18 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, opts *Options) (*Sto
 	return s, nil
 }
 
+func (s *Store) statements() []*statement {
+	return []*statement{&s.load, &s.create, &s.update, &s.remove, &s.owner, &s.claim, &s.release, &s.list}
+}
+
 // Close releases the prepared statements, after which every call fails with
 // [store.ErrUnavailable]. It does not close the pool. Closing twice is no error.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	var errs []error
-	for _, stmt := range []*sql.Stmt{s.load, s.create, s.update, s.remove, s.owner, s.claim, s.release, s.list} {
-		if stmt != nil {
-			errs = append(errs, stmt.Close())
+	for _, st := range s.statements() {
+		if st.prepared != nil {
+			errs = append(errs, st.prepared.Close())
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -119,9 +138,8 @@ func (s *Store) Load(ctx context.Context, userID string) (store.Record, error) {
 		return store.Record{}, err
 	}
 	var r store.Record
-	err := s.load.QueryRowContext(ctx, []byte(userID)).Scan(&r.Version, &r.Data)
-	if err != nil {
-		return store.Record{}, absent(ctx, "load", err)
+	if err := s.row(ctx, nil, "load", &s.load, []byte(userID), &r.Version, &r.Data); err != nil {
+		return store.Record{}, err
 	}
 	return r, nil
 }
@@ -131,14 +149,14 @@ func (s *Store) Owner(ctx context.Context, key string) (string, error) {
 	if err := store.CheckKey(key); err != nil {
 		return "", err
 	}
-	return ownerOf(ctx, s.owner, key)
+	return s.ownerOf(ctx, nil, key)
 }
 
-// ownerOf asks for the owner of a key, inside a transaction or not.
-func ownerOf(ctx context.Context, owner *sql.Stmt, key string) (string, error) {
+// ownerOf asks for the owner of a key, in tx if that is not nil.
+func (s *Store) ownerOf(ctx context.Context, tx *sql.Tx, key string) (string, error) {
 	var userID []byte
-	if err := owner.QueryRowContext(ctx, []byte(key)).Scan(&userID); err != nil {
-		return "", absent(ctx, "owner", err)
+	if err := s.row(ctx, tx, "owner", &s.owner, []byte(key), &userID); err != nil {
+		return "", err
 	}
 	return string(userID), nil
 }
@@ -151,10 +169,10 @@ func (s *Store) Apply(ctx context.Context, c store.Change) error {
 	if len(c.Claim)+len(c.Release) == 0 {
 		return s.swap(ctx, nil, c)
 	}
-	if s.closed.Load() { // a transaction would prepare the statements again
-		return failed(ctx, "begin", errors.New("the store is closed"))
+	if s.closed.Load() { // before a transaction prepares the statements again
+		return failed(ctx, "begin", errClosed)
 	}
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.isolation})
 	if err != nil {
 		return failed(ctx, "begin", err)
 	}
@@ -183,11 +201,11 @@ func (s *Store) swap(ctx context.Context, tx *sql.Tx, c store.Change) error {
 	var err error
 	switch {
 	case c.Old == 0:
-		n, err = exec(ctx, tx, s.create, "create", id, c.New, data)
+		n, err = s.exec(ctx, tx, "create", &s.create, id, c.New, data)
 	case c.New == 0:
-		n, err = exec(ctx, tx, s.remove, "delete", id, c.Old)
+		n, err = s.exec(ctx, tx, "delete", &s.remove, id, c.Old)
 	default:
-		n, err = exec(ctx, tx, s.update, "update", c.New, data, id, c.Old)
+		n, err = s.exec(ctx, tx, "update", &s.update, c.New, data, id, c.Old)
 	}
 	if err == nil && n == 0 {
 		return store.ErrConflict
@@ -214,12 +232,12 @@ func (s *Store) moveKeys(ctx context.Context, tx *sql.Tx, c store.Change) error 
 	id := []byte(c.UserID)
 	for _, m := range moves {
 		if !m.claim {
-			if _, err := exec(ctx, tx, s.release, "release", []byte(m.key), id); err != nil {
+			if _, err := s.exec(ctx, tx, "release", &s.release, []byte(m.key), id); err != nil {
 				return err
 			}
 			continue
 		}
-		n, err := exec(ctx, tx, s.claim, "claim", []byte(m.key), id)
+		n, err := s.exec(ctx, tx, "claim", &s.claim, []byte(m.key), id)
 		if err != nil {
 			return err
 		}
@@ -229,7 +247,7 @@ func (s *Store) moveKeys(ctx context.Context, tx *sql.Tx, c store.Change) error 
 		// The key has an owner. It stays this user's, if it is, until the end
 		// of this transaction: only a change of the record that is swapped
 		// above could release it.
-		switch owner, err := ownerOf(ctx, tx.StmtContext(ctx, s.owner), m.key); {
+		switch owner, err := s.ownerOf(ctx, tx, m.key); {
 		case err == nil && owner == c.UserID:
 		case err == nil || errors.Is(err, store.ErrNotFound): // released since: it was taken all the same
 			return store.ErrKeyTaken
@@ -247,7 +265,7 @@ func (s *Store) UserIDs(ctx context.Context, cursor string, limit int) (ids []st
 		return nil, "", fmt.Errorf("%w: a page of %d users", store.ErrArgument, limit)
 	}
 	limit = min(limit, maxPage)
-	rows, err := s.list.QueryContext(ctx, []byte(cursor), limit+1) // one more tells whether there is a next page
+	rows, err := s.query(ctx, nil, &s.list, []byte(cursor), limit+1) // one more tells whether there is a next page
 	if err != nil {
 		return nil, "", failed(ctx, "list", err)
 	}
@@ -269,13 +287,25 @@ func (s *Store) UserIDs(ctx context.Context, cursor string, limit int) (ids []st
 	return ids, next, nil
 }
 
-// exec runs a prepared statement, in tx if that is not nil, and returns the
-// number of rows it affected.
-func exec(ctx context.Context, tx *sql.Tx, stmt *sql.Stmt, what string, args ...any) (int64, error) {
-	if tx != nil {
-		stmt = tx.StmtContext(ctx, stmt)
+var errClosed = errors.New("the store is closed")
+
+// exec runs a statement, in tx if that is not nil, and returns the number of
+// rows it affected.
+func (s *Store) exec(ctx context.Context, tx *sql.Tx, what string, st *statement, args ...any) (int64, error) {
+	var res sql.Result
+	var err error
+	switch {
+	case s.closed.Load():
+		err = errClosed
+	case tx != nil && st.prepared != nil:
+		res, err = tx.StmtContext(ctx, st.prepared).ExecContext(ctx, args...)
+	case tx != nil:
+		res, err = tx.ExecContext(ctx, st.text, args...)
+	case st.prepared != nil:
+		res, err = st.prepared.ExecContext(ctx, args...)
+	default:
+		res, err = s.db.ExecContext(ctx, st.text, args...)
 	}
-	res, err := stmt.ExecContext(ctx, args...)
 	if err != nil {
 		return 0, failed(ctx, what, err)
 	}
@@ -286,13 +316,44 @@ func exec(ctx context.Context, tx *sql.Tx, stmt *sql.Stmt, what string, args ...
 	return n, nil
 }
 
-// absent makes an error of a query for one row: no row is an answer, unless the
-// context has ended and may have been the reason.
-func absent(ctx context.Context, what string, err error) error {
-	if errors.Is(err, sql.ErrNoRows) && ctx.Err() == nil {
-		return store.ErrNotFound
+// query runs a statement that returns rows, in tx if that is not nil.
+func (s *Store) query(ctx context.Context, tx *sql.Tx, st *statement, args ...any) (*sql.Rows, error) {
+	switch {
+	case s.closed.Load():
+		return nil, errClosed
+	case tx != nil && st.prepared != nil:
+		return tx.StmtContext(ctx, st.prepared).QueryContext(ctx, args...)
+	case tx != nil:
+		return tx.QueryContext(ctx, st.text, args...)
+	case st.prepared != nil:
+		return st.prepared.QueryContext(ctx, args...)
+	default:
+		return s.db.QueryContext(ctx, st.text, args...)
 	}
-	return failed(ctx, what, err)
+}
+
+// row asks for the one row under an ID. No row is ErrNotFound, unless the
+// context has ended and may have been the reason.
+func (s *Store) row(ctx context.Context, tx *sql.Tx, what string, st *statement, id []byte, into ...any) error {
+	rows, err := s.query(ctx, tx, st, id)
+	if err != nil {
+		return failed(ctx, what, err)
+	}
+	defer rows.Close()
+	found := rows.Next()
+	if found {
+		err = rows.Scan(into...)
+	}
+	if err = errors.Join(err, rows.Close(), rows.Err()); err != nil {
+		return failed(ctx, what, err)
+	}
+	switch {
+	case found:
+		return nil
+	case ctx.Err() != nil:
+		return failed(ctx, what, ctx.Err())
+	}
+	return store.ErrNotFound
 }
 
 // failed wraps an error of the driver with ErrUnavailable, and with the

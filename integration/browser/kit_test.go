@@ -240,11 +240,24 @@ func (p *page) has(text string) bool {
 	return strings.Contains(strings.ToLower(p.text()), strings.ToLower(text))
 }
 
-// fill types into the field of that name, over what is there.
+// fill types into the field of that name, over what is there. It finds the field
+// by the page's own means: chromedp's SendKeys reads a node while another
+// goroutine of its own writes to it.
 func (p *page) fill(name, value string) {
 	p.t.Helper()
-	sel := chromedp.CSS(fmt.Sprintf("input[name=%q]:not([type=hidden])", name))
-	p.do(chromedp.WaitVisible(sel), chromedp.Clear(sel), chromedp.SendKeys(sel, value))
+	js := fmt.Sprintf(`(() => {
+		const e = document.querySelector('input[name=%q]:not([type=hidden])');
+		if (!e || !e.checkVisibility()) return false;
+		e.value = "";
+		e.focus();
+		return document.activeElement === e;
+	})()`, name)
+	for end := time.Now().Add(patience); !eval[bool](p, js); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("no field %q to type into:\n%s", name, p.describe())
+		}
+	}
+	p.do(chromedp.KeyEvent(value))
 }
 
 // choose takes an option of the select of that name.
@@ -333,6 +346,12 @@ func (p *page) look(name string) {
 		}
 	}
 	p.do(chromedp.ResetViewport())
+	// What is clicked next is found by where it lies: on the desktop again.
+	for end := time.Now().Add(patience); eval[int](p, `innerWidth`) == 360; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatal("the page stays as narrow as a phone")
+		}
+	}
 }
 
 // readQR photographs the page and reads the QR code on it, as a phone would.

@@ -155,12 +155,8 @@ type outcome struct {
 // save swaps the record. attempt is "" if nothing is claimed.
 func (s *Store) save(ctx context.Context, c store.Change, attempt string, claimed []string) (outcome, error) {
 	u := s.user(c.UserID)
-	value := ""
-	if c.New != 0 {
-		value = versionText(c.New) + string(c.Data)
-	}
 	keys := []string{u.record, u.siblings}
-	args := []any{versionText(c.Old), value, c.UserID, ""}
+	args := []any{versionText(c.Old), valueOf(c), c.UserID, ""}
 	if len(c.Claim)+len(c.Release) > 0 {
 		keys = append(keys, u.claims, u.attempt)
 		args[3] = attempt

@@ -22,8 +22,8 @@
 //	maxmemory-policy noeviction
 //
 // and let [Store.Risks] look at every server when the program starts. With
-// appendfsync everysec a crash forgets a second. With a policy other than
-// noeviction a full server deletes records; with noeviction it refuses saves,
+// appendfsync everysec a crash forgets a second. With a policy for all keys (allkeys-lru
+// and its like) a full server deletes records; with noeviction it refuses saves,
 // and nobody signs in until there is room.
 //
 // Replication of Redis is asynchronous: a primary that fails over takes along the
@@ -61,7 +61,8 @@
 // a cluster. Nothing but an attempt to claim expires.
 //
 // A load is one GET. A change that claims no key is one script on one slot, and so
-// one round trip, and what the script found decides. A change that claims keys
+// one round trip, and what the script found decides; where a record is there before
+// and after, the script has one key, and goes on while a cluster moves its slot. A change that claims keys
 // takes three steps, because a key lies in another slot than its user; file
 // claims.go tells how they cannot come apart. In short: a key belongs to who
 // lists it, and to list it takes an attempt that is still alive. A program that

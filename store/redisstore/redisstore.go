@@ -141,6 +141,14 @@ func versionText(v int64) string {
 	return string(binary.BigEndian.AppendUint64(nil, uint64(v)))
 }
 
+// valueOf returns what a change writes, "" for a delete.
+func valueOf(c store.Change) string {
+	if c.New == 0 {
+		return ""
+	}
+	return versionText(c.New) + string(c.Data)
+}
+
 // Load implements [store.Store].
 func (s *Store) Load(ctx context.Context, userID string) (store.Record, error) {
 	var none store.Record
@@ -169,8 +177,11 @@ func (s *Store) Apply(ctx context.Context, c store.Change) error {
 	if err := ctx.Err(); err != nil {
 		return failed(ctx, "save", err)
 	}
-	if len(c.Claim) > 0 {
+	switch {
+	case len(c.Claim) > 0:
 		return s.applyClaims(ctx, c)
+	case len(c.Release) == 0 && c.Old != 0 && c.New != 0:
+		return s.swap(ctx, c)
 	}
 	out, err := s.save(ctx, c, "", nil)
 	switch {
@@ -180,6 +191,18 @@ func (s *Store) Apply(ctx context.Context, c store.Change) error {
 		return store.ErrConflict
 	}
 	s.free(ctx, c.UserID, c.Release, out.released)
+	return nil
+}
+
+// swap changes a record and nothing else.
+func (s *Store) swap(ctx context.Context, c store.Change) error {
+	swapped, err := s.scripts.swap.Run(ctx, s.client, []string{s.user(c.UserID).record}, versionText(c.Old), valueOf(c)).Bool()
+	switch {
+	case err != nil:
+		return failed(ctx, "save", err)
+	case !swapped:
+		return store.ErrConflict
+	}
 	return nil
 }
 

@@ -85,7 +85,8 @@ func risksOf(ctx context.Context, server redis.Cmdable, address string) ([]Risk,
 		}
 	}
 	judge("role", values["role"] == "master", "a replica shows what was, and takes no saves")
-	judge("maxmemory-policy", values["maxmemory-policy"] == "noeviction",
+	policy := values["maxmemory-policy"]
+	judge("maxmemory-policy", policy == "noeviction" || strings.HasPrefix(policy, "volatile-"), // no record expires
 		"a full server deletes records, and their users have nothing set up")
 	judge("appendonly", values["appendonly"] == "yes", "a restart forgets what no snapshot holds")
 	if values["appendonly"] == "yes" {

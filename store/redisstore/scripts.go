@@ -4,16 +4,29 @@ package redisstore
 
 import "github.com/redis/go-redis/v9"
 
-type scripts struct{ save, begin, standing, hold, drop *redis.Script }
+type scripts struct{ swap, save, begin, standing, hold, drop *redis.Script }
 
 func newScripts() scripts {
 	return scripts{
-		save: redis.NewScript(saveScript), begin: redis.NewScript(beginScript), standing: redis.NewScript(standingScript),
+		swap: redis.NewScript(swapScript), save: redis.NewScript(saveScript), begin: redis.NewScript(beginScript), standing: redis.NewScript(standingScript),
 		hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript),
 	}
 }
 
-// saveScript swaps a record and lists who owns what.
+// swapScript swaps a record, which every answer to a sign-in does. It has a
+// single key, so that it goes on while a cluster moves the slot: scripts with
+// several have to wait until all of them have moved.
+//
+// KEYS: record. ARGV: old version, new value. Returns whether it was swapped.
+const swapScript = `
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then
+	return 0
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+`
+
+// saveScript swaps, creates or deletes a record and lists who owns what.
 //
 // KEYS: record, siblings, then claims and attempt if there are keys.
 // ARGV: old version, new value ("" deletes), user ID, attempt ("" if nothing is

@@ -345,11 +345,11 @@ func (p *page) look(name string) {
 			cancel()
 		}
 	}
-	p.do(chromedp.ResetViewport())
 	// What is clicked next is found by where it lies: on the desktop again.
-	for end := time.Now().Add(patience); eval[int](p, `innerWidth`) == 360; time.Sleep(10 * time.Millisecond) {
+	p.do(chromedp.EmulateViewport(1280, 900))
+	for end := time.Now().Add(patience); eval[int](p, `innerWidth`) != 1280; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			p.t.Fatal("the page stays as narrow as a phone")
+			p.t.Fatalf("the page stays %d pixels wide", eval[int](p, `innerWidth`))
 		}
 	}
 }

@@ -108,12 +108,30 @@ type Store interface {
 
 // A Lister is a Store that can list its users, for key rotation and
 // administration.
+//
+// Users come in an order of the store's own, which never changes: of any two
+// user IDs the same one comes first in every listing, whoever else is there and
+// however often either was deleted and created. It need not be the order of
+// their bytes: a store that is partitioned by a hash of the user ID lists
+// partition by partition.
+//
+// Callers may begin behind any user ID, and must not stop at a page that is
+// empty or not full.
+//
+// Implementations must
+//
+//   - find the place of a cursor from its text alone: it may be a user ID that
+//     is not there any more, or never was;
+//   - return no next that could be another user's ID than the one whose place
+//     it is (the last user ID of the page will do; what is longer than
+//     MaxUserID is no user ID);
+//   - list a user who is there during the whole listing, and nobody twice,
+//     whoever is created and deleted meanwhile.
 type Lister interface {
-	// UserIDs returns at most limit user IDs in the order of their bytes,
-	// beginning after cursor: "" at first, then next of the page before, or any
-	// user ID, also of a user who is gone. next is "" when there are no more.
-	// A user who is there during the whole listing is listed. limit is at
-	// least 1, else ErrArgument; a page may hold fewer, also none.
+	// UserIDs returns at most limit user IDs, in order, beginning behind cursor:
+	// "" at first, then next of the page before, or any user ID. next is "" when
+	// there are no more. limit is at least 1, else ErrArgument; a page may hold
+	// fewer, also none.
 	UserIDs(ctx context.Context, cursor string, limit int) (ids []string, next string, err error)
 }
 

@@ -22,8 +22,21 @@ import (
 // prints as [redacted].
 //
 // A key is replaced in four steps, each deployed everywhere before the next:
-// add the new one last; move it first; Reseal until a pass finds nothing left;
-// remove the old one.
+//
+//  1. add the new one last: nobody seals under it until everybody opens it;
+//  2. move it first;
+//  3. Reseal until a pass finds nothing left;
+//  4. remove the old one.
+//
+// Reseal reaches what is in the store. What Seal gave out under the old key ends
+// with step 4, as if it were forged. In package mfa that is a sign-in or step-up
+// under way, good for ten minutes, so let at least as many pass between steps 2
+// and 4; and a Session's Token, which has no end of its own and is sealed anew only
+// when the session is renewed, by a step-up or a change in Settings. A session that
+// is older than step 2 by then proves nothing any more, and its user must
+// sign in again: to spare them that, wait for as long as the application's
+// sessions last. Nothing that is stored for the user is lost. A key that has become
+// known is not waited for.
 type Keys string
 
 // ErrKeys: a ring is empty or malformed. The text never shows a key.
@@ -129,7 +142,7 @@ func validKeyID(id string) bool {
 // sees enough nonces to matter.
 type ring struct {
 	keys  []ringKey
-	boxes *cache[boxName, box] // derived already; nil: none are kept
+	boxes *cache[boxName, cipher.AEAD] // derived already; nil: none are kept
 }
 
 // A ringKey holds the extracted half of the derivation, which is the same for
@@ -168,10 +181,20 @@ type box struct {
 
 type boxName struct{ keyID, purpose, subject string }
 
+func (n boxName) clone() boxName {
+	return boxName{strings.Clone(n.keyID), strings.Clone(n.purpose), strings.Clone(n.subject)}
+}
+
+// boxCost is what a derived key takes in a cache: AES-GCM's tables, its entry and
+// place in the map, measured, and its name.
+func boxCost(n boxName, _ cipher.AEAD) int {
+	return 1040 + len(n.keyID) + len(n.purpose) + len(n.subject)
+}
+
 // box derives the key of that name, or finds it among those of late.
 func (r ring) box(name boxName) (box, error) {
-	if b, ok := r.boxes.get(name); ok {
-		return b, nil
+	if aead, ok := r.boxes.get(name); ok {
+		return box{name, aead}, nil
 	}
 	i := slices.IndexFunc(r.keys, func(k ringKey) bool { return k.id == name.keyID })
 	if i < 0 {
@@ -190,9 +213,8 @@ func (r ring) box(name boxName) (box, error) {
 	if err != nil {
 		return box{}, fmt.Errorf("vault: %w", err)
 	}
-	b := box{name, gcm}
-	r.boxes.put(name, b)
-	return b, nil
+	r.boxes.put(name, gcm)
+	return box{name, gcm}, nil
 }
 
 // seal returns format, key ID, nonce and ciphertext. The associated data binds

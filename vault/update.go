@@ -96,21 +96,19 @@ func (v *Vault) decide(ctx context.Context, userID string, change func(*Account)
 				return nil, err
 			}
 			taken = append(taken, more...)
-			if rec, err = v.load(ctx, userID); err != nil {
-				return nil, err
-			}
-			fresh = true
 		case lost:
-			wasFresh := fresh
-			rec, fresh = next, true
-			if !wasFresh {
-				continue // a stale cache is no contention
+			if !fresh { // a stale cache is no contention
+				rec, fresh = next, true
+				continue
 			}
 		default:
 			v.cache.drop(userID)
 			return nil, failure
 		}
-		err = retry.pause(ctx)
+		if err = retry.pause(ctx); err == nil {
+			rec, err = v.load(ctx, userID) // after the pause: where somebody saves all the time, what was there before it always loses
+			fresh = true
+		}
 	}
 }
 

@@ -512,3 +512,42 @@ func TestDelete(t *testing.T) {
 		t.Errorf("users left: %q", ids)
 	}
 }
+
+// Where another process saves the same record all the time, an Update comes
+// through, because it tries what is there after its pause, and not before it.
+func TestSteadyWriter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		enroll(t, b.Vault, "u")
+		other := b.another(t, b.keys)
+		v, err := vault.Open(b.store, b.keys, &vault.Options{Now: b.clock.Now, Cache: -1}) // a stale cache is tried anew at once
+		must(t, err)
+		b.store.onApply = func(ctx context.Context, n int64, c store.Change) error {
+			if n == 1 { // the other comes first
+				must(t, update(t, other, "u", name("other")))
+			}
+			return b.store.Store.Apply(ctx, c)
+		}
+		b.store.reset()
+		stop := make(chan struct{})
+		var writer sync.WaitGroup
+		writer.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(100 * time.Microsecond):
+					if err := update(t, other, "u", name(fmt.Sprint(i))); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+		err = update(t, v, "u", func(a *vault.Account) error { a.Spend("token", a.Now(), time.Hour); return nil })
+		close(stop)
+		writer.Wait()
+		must(t, err)
+	})
+}

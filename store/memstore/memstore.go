@@ -124,8 +124,9 @@ func (s *Store) Owner(ctx context.Context, key string) (string, error) {
 	return userID, nil
 }
 
-// UserIDs implements [store.Lister]. The cursor is the last user ID of the page
-// before, and limit is at least 1. Each page looks at every user.
+// UserIDs implements [store.Lister], in the order of the user IDs' bytes. The
+// cursor is the last user ID of the page before, and limit is at least 1. Each
+// page looks at every user.
 func (s *Store) UserIDs(ctx context.Context, cursor string, limit int) (ids []string, next string, err error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("%w: a page of %d users", store.ErrArgument, limit)

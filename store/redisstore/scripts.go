@@ -136,7 +136,7 @@ local there = redis.call('GET', KEYS[1]) or ''
 if there == ARGV[1] then
 	return ''
 end
-if there ~= ARGV[2] then
+if there ~= '' and there ~= ARGV[2] then
 	return there
 end
 redis.call('SET', KEYS[1], ARGV[1])

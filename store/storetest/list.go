@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,6 +17,13 @@ func list(k *kit) {
 		k.Log("the store is no Lister: there is nothing to test")
 		return
 	}
+	const (
+		everyone = "every user is listed, and nobody who was deleted"
+		once     = "no user is listed twice"
+		steady   = "users come in an order that never changes"
+		behind   = "a listing may begin behind any user ID, also of a user who is gone or never was there"
+		stays    = "a user who is there during the whole listing is listed, whatever else is written"
+	)
 	base := k.user()
 	at := make(map[string]int64)
 	add := func(suffix string) {
@@ -27,24 +35,12 @@ func list(k *kit) {
 		k.apply(store.Change{UserID: id, Old: at[id]}, nil, "New 0 deletes")
 		delete(at, id)
 	}
-	stay := []string{"", "\x00", "\x00\x00", " ", "A", "Aa", "B", "_", "a", "aA", "b", "\x7f", "\x80", "\u00e9", "e\u0301", "z", "\xff", "\xff\xff"}
-	for _, i := range []string{"!1", "!2", "!3", "!4", "gone"} {
-		add(i)
-	}
-	var want []string
-	for i := range stay {
-		suffix := stay[(i*7)%len(stay)] // 7 and 18 have no common divisor: each once, out of order
-		add(suffix)
-		want = append(want, base+suffix)
-	}
-	drop("gone")
-	slices.Sort(want)
 
-	// walk lists everybody and returns ours; between is called after each page
-	// that holds one of ours, with the last user so far.
-	walk := func(limit int, between func(last string)) (ours []string) {
-		last, cursor, empty := "", "", 0
-		for {
+	// walk lists everybody behind cursor and returns ours; between is called
+	// after each page that holds one of ours, with the last of them.
+	walk := func(cursor string, limit int, between func(last string)) (ours []string) {
+		seen := map[string]bool{cursor: true}
+		for empty := 0; ; {
 			ids, next, err := l.UserIDs(k.Context(), cursor, limit)
 			if err != nil {
 				k.broken("UserIDs returns pages", "UserIDs = %v", err)
@@ -54,10 +50,10 @@ func list(k *kit) {
 			}
 			found := false
 			for _, id := range ids {
-				if id <= last {
-					k.broken("users come in the order of their bytes, each once", "UserIDs: %q after %q", id, last)
+				if seen[id] {
+					k.broken(once, "UserIDs with limit %d: %q again", limit, id)
 				}
-				last = id
+				seen[id] = true
 				if strings.HasPrefix(id, base) {
 					ours = append(ours, id)
 					found = true
@@ -72,58 +68,111 @@ func list(k *kit) {
 			if empty > 1000 {
 				k.broken("a listing ends", "UserIDs: 1000 pages without a user")
 			}
-			if found {
-				between(last)
+			if found && between != nil {
+				between(ours[len(ours)-1])
 			}
 			cursor = next
 		}
 	}
-
-	early := []string{"!1", "!2", "!3", "!4"}
-	all := slices.Clone(want)
-	for _, suffix := range early {
-		all = append(all, base+suffix)
-	}
-	slices.Sort(all)
-	for _, limit := range []int{1, 2, 7, len(all), len(all) + 1, 1000, math.MaxInt} {
-		if got := walk(limit, func(string) {}); !slices.Equal(got, all) {
-			k.broken("every user is listed, and nobody who was deleted", "UserIDs with limit %d: %q, want %q", limit, got, all)
+	// same stops unless got is want: by the rule if others are in it, else by steady.
+	same := func(got, want []string, rule, format string, args ...any) {
+		k.Helper()
+		if slices.Equal(got, want) {
+			return
 		}
+		if slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+			rule = steady
+		}
+		k.broken(rule, "UserIDs %s: %q, want %q", fmt.Sprintf(format, args...), got, want)
+	}
+	suffixes := []string{"", "\x00", "\x00\x00", " ", "A", "Aa", "B", "_", "a", "aA", "b", "\x7f", "\x80", "\u00e9", "e\u0301", "z", "\xff", "\xff\xff"}
+	passing := []string{"!1", "!2", "!3", "!4"}
+	for _, suffix := range append(passing, "gone") {
+		add(suffix)
+	}
+	for i := range suffixes {
+		add(suffixes[(i*7)%len(suffixes)]) // 7 and 18 have no common divisor: each once, out of order
+	}
+	drop("gone")
+
+	// The first listing is what all others are measured by.
+	const page = 1000
+	order := walk("", page, nil)
+	all := slices.Collect(maps.Keys(at))
+	if !slices.Equal(slices.Sorted(slices.Values(order)), slices.Sorted(slices.Values(all))) {
+		k.broken(everyone, "UserIDs with limit %d: %q, want %q in any order", page, order, all)
+	}
+	place := make(map[string]int)
+	for i, id := range order {
+		place[id] = i
+	}
+	for _, limit := range []int{1, 2, 7, len(all), len(all) + 1, math.MaxInt} {
+		same(walk("", limit, nil), order, everyone, "with limit %d", limit)
 	}
 
-	// Users go, and come, before the cursor.
-	const stays = "a user who is there during the whole listing is listed, whatever else is written"
+	// Any user ID is a place to begin behind, whether the user is there or not.
+	for i, id := range order {
+		same(walk(id, page, nil), order[i+1:], behind, "behind %q", id)
+	}
+	for _, suffix := range passing {
+		id := base + suffix
+		drop(suffix)
+		same(walk(id, page, nil), order[place[id]+1:], behind, "behind %q, who was deleted", id)
+		same(walk("", page, nil), slices.Concat(order[:place[id]], order[place[id]+1:]), everyone, "after %q was deleted", id)
+		add(suffix)
+		same(walk("", page, nil), order, everyone, "after %q was created anew", id)
+	}
+	newcomer := base + "m"
+	rest := walk(newcomer, page, nil)
+	add("m")
+	same(walk(newcomer, page, nil), rest, behind, "behind %q, a newcomer,", newcomer)
+	i := max(0, len(order)-len(rest))
+	same(rest, order[i:], behind, "behind %q, who was not there before,", newcomer)
+	same(walk("", page, nil), slices.Insert(slices.Clone(order), i, newcomer), everyone, "after %q was created", newcomer)
+	drop("m")
+
+	// Users go before the cursor, and come.
 	n := 0
 	for _, limit := range []int{1, 3} {
+		most := n + 40 // so that the listing ends also where newcomers are last
 		for _, other := range []struct {
 			what  string
 			write func(last string)
 		}{
 			{"deletes", func(last string) {
-				for _, suffix := range early {
-					if _, there := at[base+suffix]; there && base+suffix <= last {
+				for _, suffix := range passing {
+					if id := base + suffix; at[id] != 0 && place[id] <= place[last] {
 						drop(suffix)
 					}
 				}
 			}},
 			{"creates", func(string) {
-				n++
-				add(fmt.Sprintf("\x01%d", n))
+				if n < most {
+					n++
+					add(fmt.Sprintf("\x01%d", n))
+				}
 			}},
 		} {
-			got := walk(limit, other.write)
-			got = slices.DeleteFunc(got, func(id string) bool { return !slices.Contains(want, id) })
-			if !slices.Equal(got, want) {
-				k.broken(stays, "UserIDs with limit %d and %s between pages: %q, want %q", limit, other.what, got, want)
+			comesOrGoes := func(id string) bool {
+				_, there := place[id]
+				return !there || slices.Contains(passing, id[len(base):])
 			}
-			for _, suffix := range early {
-				if _, there := at[base+suffix]; !there {
+			got := slices.DeleteFunc(walk("", limit, other.write), comesOrGoes)
+			want := slices.DeleteFunc(slices.Clone(order), comesOrGoes)
+			same(got, want, stays, "with limit %d and %s between pages", limit, other.what)
+			for _, suffix := range passing {
+				if at[base+suffix] == 0 {
 					add(suffix)
 				}
 			}
 		}
 	}
 
+	for _, limit := range []int{0, -1} {
+		if _, _, err := l.UserIDs(k.Context(), "", limit); !is(err, store.ErrArgument) {
+			k.broken("a page of no users is ErrArgument", "UserIDs with limit %d = %v", limit, err)
+		}
+	}
 	if ids, _, err := l.UserIDs(k.ended(), "", 10); err == nil {
 		k.broken("a call whose context has ended fails", "UserIDs = %d users, nil", len(ids))
 	} else if isAnswer(err) {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +55,7 @@ func faults() []fault {
 		oneCreate = "of the creates that race for one user exactly one is applied"
 		oneClaim  = "of the users who race for one key exactly one gets it"
 		process   = "nothing is kept in a process"
+		behind    = "a listing may begin behind any user ID"
 	)
 	return []fault{
 		// What is compared and kept.
@@ -230,31 +233,84 @@ func faults() []fault {
 		}, red: "processes race-claim", may: "interrupted", says: process},
 
 		// Listing.
-		{name: "lists in any order", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+		{name: "lists pages in any order", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			ids, next, err := s.UserIDs(ctx, cursor, limit)
 			slices.Reverse(ids)
 			return ids, next, err
-		}), red: "list", says: "in the order of their bytes"},
-		{name: "lists in the order of letters", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
-			order := func(a, b string) int {
-				return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
+		}), red: "list", says: "in an order that never changes"},
+		{name: "lists in another order each time", open: func() store.Store {
+			var n atomic.Int64
+			return &lister{memstore.New(), by(func(id string) string {
+				if id == "" {
+					n.Add(1) // a listing begins
+				}
+				return hashed(fmt.Sprint(n.Load(), id))
+			})}
+		}, red: "list", says: "in an order that never changes"},
+		{name: "lists in the order of creation", open: func() store.Store {
+			return &chronicle{Store: memstore.New(), list: func(ctx context.Context, l *chronicle, cursor string, limit int) ([]string, string, error) {
+				return by(func(id string) string { return fmt.Sprintf("%9d", l.born[id]) })(ctx, l.Store, cursor, limit)
+			}}
+		}, red: "list", says: "in an order that never changes"},
+		{name: "lists the first of each place", open: listing(by(func(id string) string { return fmt.Sprint(hashed(id)[0] % 4) })),
+			red: "list", says: "every user is listed"},
+		{name: "lists the last of a page again", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+			ids, next, err := s.UserIDs(ctx, cursor, limit)
+			if next != "" && limit > 1 {
+				next = ids[limit-2]
 			}
+			return ids, next, err
+		}), red: "list", says: "listed twice"},
+		{name: "skips one behind a user who is gone", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			ids, err := everybody(ctx, s)
-			slices.SortFunc(ids, order)
-			i := 0
-			for i < len(ids) && cursor != "" && order(ids[i], cursor) <= 0 {
-				i++
+			i, _ := slices.BinarySearch(ids, cursor)
+			if cursor != "" {
+				i = min(i+1, len(ids))
 			}
 			return page(ids[i:], limit, err)
-		}), red: "list", says: "in the order of their bytes"},
+		}), red: "list", says: behind},
+		{name: "ends behind a user who is gone", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+			ids, err := everybody(ctx, s)
+			i, found := slices.BinarySearch(ids, cursor)
+			switch {
+			case found:
+				i++
+			case cursor != "":
+				i = len(ids)
+			}
+			return page(ids[i:], limit, err)
+		}), red: "list", says: behind},
+		{name: "begins anew behind a user who is gone", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+			ids, err := everybody(ctx, s)
+			i, found := slices.BinarySearch(ids, cursor)
+			if found {
+				return page(ids[i+1:], limit, err)
+			}
+			return page(ids, limit, err)
+		}), red: "list", says: behind},
+		{name: "begins anew behind who never was there", open: func() store.Store {
+			return &chronicle{Store: memstore.New(), list: func(ctx context.Context, l *chronicle, cursor string, limit int) ([]string, string, error) {
+				if l.born[cursor] == 0 {
+					cursor = ""
+				}
+				return l.Store.UserIDs(ctx, cursor, limit)
+			}}
+		}, red: "list", says: behind},
 		{name: "lists the cursor again", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			ids, err := everybody(ctx, s)
 			i, _ := slices.BinarySearch(ids, cursor)
 			return page(ids[i:], limit, err)
-		}), red: "list", says: "each once"},
+		}), red: "list", says: "listed twice"},
 		{name: "lists by offset", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			ids, err := everybody(ctx, s)
-			i := min(len(cursor), len(ids)) // a cursor of so many bytes
+			i := len(cursor) // of so many points
+			if strings.Trim(cursor, ".") != "" {
+				var found bool
+				if i, found = slices.BinarySearch(ids, cursor); found {
+					i++
+				}
+			}
+			i = min(i, len(ids))
 			ids, next, err := page(ids[i:], limit, err)
 			if next != "" {
 				next = strings.Repeat(".", i+limit)
@@ -264,6 +320,9 @@ func faults() []fault {
 		{name: "lists one too many", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			return s.UserIDs(ctx, cursor, max(limit, limit+1))
 		}), red: "list", says: "at most limit"},
+		{name: "takes no limit for one", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+			return s.UserIDs(ctx, cursor, max(limit, 1))
+		}), red: "list", says: "a page of no users is ErrArgument"},
 		{name: "ends at a full page", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			ids, next, err := s.UserIDs(ctx, cursor, limit)
 			if len(ids) == limit && limit == 7 {
@@ -280,7 +339,7 @@ func faults() []fault {
 		}), red: "list", says: ends},
 		{name: "a failed listing finds nobody", open: listing(func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
 			ids, next, err := s.UserIDs(ctx, cursor, limit)
-			if err != nil {
+			if err != nil && ctx.Err() != nil {
 				err = store.ErrNotFound
 			}
 			return ids, next, err
@@ -396,6 +455,9 @@ func TestRightStores(t *testing.T) {
 			}
 			return page(ids[i:], limit, err)
 		}),
+		"list by letters": listing(by(func(id string) string { return strings.ToLower(id) + "\x00" + id })),
+		"list by hash":    listing(by(hashed)),
+		"list by parts":   listing(parts),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -657,12 +719,78 @@ func everybody(ctx context.Context, s *memstore.Store) ([]string, error) {
 	return ids, err
 }
 
+// by lists in the order of what place returns for each user ID.
+func by(place func(userID string) string) func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+	return func(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+		ids, err := everybody(ctx, s)
+		after := place(cursor)
+		ids = slices.DeleteFunc(ids, func(id string) bool { return cursor != "" && place(id) <= after })
+		slices.SortFunc(ids, func(a, b string) int { return strings.Compare(place(a), place(b)) })
+		return page(ids, limit, err)
+	}
+}
+
+func hashed(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:])
+}
+
+// parts lists one of 16 parts after the other, each page from one alone. What
+// says that a whole part is next is longer than a user ID.
+func parts(ctx context.Context, s *memstore.Store, cursor string, limit int) ([]string, string, error) {
+	part := func(id string) int { return int(hashed(id)[0] % 16) }
+	whole := func(n int) string { return strings.Repeat("p", store.MaxUserID+1+n) }
+	n, last := max(0, len(cursor)-store.MaxUserID-1), ""
+	if cursor != "" && cursor != whole(n) {
+		n, last = part(cursor), cursor
+	}
+	ids, err := everybody(ctx, s)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return part(id) != n || id <= last })
+	ids, next, err := page(ids, limit, err)
+	if err == nil && next == "" && n < 15 {
+		next = whole(n + 1)
+	}
+	return ids, next, err
+}
+
 // page returns the first page of ids.
 func page(ids []string, limit int, err error) ([]string, string, error) {
+	if limit < 1 {
+		return nil, "", store.ErrArgument
+	}
 	if err != nil || len(ids) <= limit {
 		return ids, "", err
 	}
 	return ids[:limit], ids[limit-1], nil
+}
+
+// A chronicle remembers when everybody was created, also of those who are gone.
+type chronicle struct {
+	*memstore.Store
+	list func(ctx context.Context, l *chronicle, cursor string, limit int) ([]string, string, error)
+	mu   sync.Mutex
+	born map[string]int // from 1
+	n    int
+}
+
+func (l *chronicle) Apply(ctx context.Context, c store.Change) error {
+	err := l.Store.Apply(ctx, c)
+	if err == nil && c.Old == 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.born == nil {
+			l.born = make(map[string]int)
+		}
+		l.n++
+		l.born[c.UserID] = l.n
+	}
+	return err
+}
+
+func (l *chronicle) UserIDs(ctx context.Context, cursor string, limit int) ([]string, string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.list(ctx, l, cursor, limit)
 }
 
 // undead lists users who were deleted.

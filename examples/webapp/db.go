@@ -1,7 +1,7 @@
 package main
 
 // What the application keeps: users with hashed passwords, sessions and keys by
-// their hashes, orders. The factors are the library's, in tables of its own.
+// their hashes, orders. The factors are the library's, see store.go.
 
 import (
 	"context"
@@ -18,9 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/argon2"
-	_ "modernc.org/sqlite"
 
-	"github.com/seed-f4994bf1/mfa/store/sqlstore"
 	"github.com/seed-f4994bf1/mfa/vault"
 )
 
@@ -70,45 +68,30 @@ var (
 	errNoUser = errors.New("no such user")
 )
 
-// open opens the database file and the key beside it, making them if there is
-// neither. at is where the pages can be reached.
-func open(ctx context.Context, file string, m *mailer, at string) (_ *app, err error) {
+// open opens the shop's file and the key beside it, making them if there is
+// neither, and the factors. at is where the pages can be reached.
+func open(ctx context.Context, file string, factors *place, m *mailer, at string) (_ *app, err error) {
 	keys, err := readKeys(file)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600) // for nobody else's eyes
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
-	// Each has a pool of one connection: SQLite has one writer at a time, and
-	// the store must not wait for a transaction of ours.
-	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(file) +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 	a := &app{db: &database{hashing: make(chan struct{}, 2)}, mailer: m, at: at}
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
-	for _, pool := range []**sql.DB{&a.db.DB, &a.factors} {
-		if *pool, err = sql.Open("sqlite", dsn); err != nil {
-			return nil, err
-		}
-		(*pool).SetMaxOpenConns(1)
+	if a.db.DB, err = openSQLite(file); err != nil {
+		return nil, err
 	}
 	if err := a.db.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	st, err := sqlstore.Open(ctx, a.factors, sqlstore.SQLite, nil)
-	if err != nil {
-		return nil, err
+	if a.factors, err = factors.open(ctx); err != nil {
+		return nil, fmt.Errorf("the factors, %s: %w", factors, err)
 	}
-	if err := a.protect(ctx, st, keys); err != nil {
-		return nil, fmt.Errorf("%s: %w", keyFile(file), err)
+	if err := a.protect(ctx, a.factors.store, keys); err != nil {
+		return nil, fmt.Errorf("the factors, %s, with the key %s: %w", factors, keyFile(file), err)
 	}
 	return a, a.parse()
 }
@@ -145,9 +128,9 @@ func readPrivate(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// readKeys reads the sealing key. It is made once, together with the database:
-// without it the factors in there are lost, so a new one is not the answer. In
-// earnest it comes from where secrets are kept.
+// readKeys reads the sealing key. It is made once, together with the shop's file:
+// without it the factors are lost, wherever they lie, so a new one is not the
+// answer. In earnest it comes from where secrets are kept.
 func readKeys(file string) (vault.Keys, error) {
 	path := keyFile(file)
 	b, err := readPrivate(path)
@@ -156,7 +139,7 @@ func readKeys(file string) (vault.Keys, error) {
 	}
 	switch info, err := os.Stat(file); {
 	case file == "", err == nil && info.IsDir():
-		return "", fmt.Errorf("-db %q: not a file", file)
+		return "", fmt.Errorf("%q: not a file", file)
 	case err == nil:
 		return "", fmt.Errorf("%s is there, and its key %s is not: bring it back, or remove the database", file, path)
 	}

@@ -168,7 +168,8 @@ func TestQueues(t *testing.T) {
 	}
 	stop := make(hanging)
 	m.senders["globex"] = stop
-	a, err := open(t.Context(), filepath.Join(t.TempDir(), "shop.db"), m, "http://localhost")
+	file := filepath.Join(t.TempDir(), "shop.db")
+	a, err := open(t.Context(), file, &place{scheme: "sqlite", file: file}, m, "http://localhost")
 	if err != nil {
 		t.Fatal(err)
 	}

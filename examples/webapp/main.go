@@ -1,17 +1,20 @@
 // Command webapp is a small shop with accounts, and the example of how an
 // application uses this library: sign up, sign in with a password and a second
-// step or with a passkey alone, a Security page, an admin page, a service account, all in one SQLite
-// file. Three partners share it, two of them with mail of their own.
+// step or with a passkey alone, a Security page, an admin page, a service account. Three
+// partners share it, two of them with mail of their own.
 //
 //	go run ./examples/webapp
 //	go run ./examples/webapp -smtp mail.json
+//	go run ./examples/webapp -db postgres://shop:secret@localhost:5432/shop
 //
-// Without -smtp, mail goes to an inbox page. Everything about the second factor is
-// in mfa.go, how mail goes out in mails.go; the rest is what every application has
-// anyway.
+// Without -smtp, mail goes to an inbox page. Without -db everything is in one
+// SQLite file; with it the factors are where it says. Everything about the second
+// factor is in mfa.go, where the factors lie in store.go, how mail goes out in
+// mails.go; the rest is what every application has anyway.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -44,15 +47,17 @@ The Acme tea shop is open: %s
   3. Sign out and in again; with a passkey, no password is needed. Then order tea: from there on the second step is required.
      "Admin" shows who has what, resets somebody, and makes a service account.
 
-%s
-Data: %s   Sealing key: %s   Stop: Ctrl+C
+%s%s
+Data: %s   Factors: %s   Sealing key: %s   Stop: Ctrl+C
 `
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
 	addr := flags.String("addr", "localhost:8080", "where to listen, on loopback")
-	file := flags.String("db", "webapp.db", "the SQLite file; its sealing key is kept beside it")
+	db := flags.String("db", "", "where the factors lie (default: in the shop's file):\n"+forms)
+	shop := flags.String("shop", "", "the SQLite file of the shop's users and sessions; the sealing key is kept beside it\n"+
+		"(default: the file that -db names, or else webapp.db)")
 	servers := flags.String("smtp", "", "a JSON file with a mail server for each partner (see mails.go), not readable by others;\n"+
 		"without it, mail goes to the page /inbox")
 	if err := flags.Parse(args); err != nil {
@@ -62,6 +67,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("%q: there is nothing to give but flags", flags.Arg(0))
 	}
 	if err := loopback(*addr); err != nil {
+		return err
+	}
+	factors, err := places(flags, db, shop)
+	if err != nil {
 		return err
 	}
 	mailer, err := newMailer(*servers)
@@ -74,7 +83,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer listener.Close()
 	at := address(*addr, listener.Addr())
-	app, err := open(ctx, *file, mailer, at)
+	app, err := open(ctx, *shop, factors, mailer, at)
 	if err != nil {
 		return err
 	}
@@ -88,7 +97,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if !app.passkeys {
 		hint = "\n     (Passkeys belong to a domain: for them, listen on localhost and not on an IP address.)"
 	}
-	fmt.Fprintf(out, welcome, at, hint, mailer.welcome(at), *file, keyFile(*file))
+	warnings := ""
+	for _, w := range app.factors.warnings {
+		warnings += "\nWarning: " + w
+	}
+	fmt.Fprintf(out, welcome, at, hint, mailer.welcome(at), warnings, *shop, factors, keyFile(*shop))
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -101,6 +114,30 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return server.Shutdown(shutdown)
+}
+
+// places says where the factors lie, and puts the shop's file into shop if it was not
+// given. It comes after flags.Parse, which would repeat a URL that it refuses, with
+// the password.
+func places(flags *flag.FlagSet, db, shop *string) (factors *place, err error) {
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	switch {
+	case given["shop"] && looksLikeURL(*shop):
+		return nil, errors.New("-shop takes the name of a file, -db a URL")
+	case given["db"]:
+		if factors, err = parsePlace(*db); err != nil {
+			return nil, fmt.Errorf("-db %w", err)
+		}
+	case given["shop"]:
+		factors = &place{scheme: "sqlite", file: *shop}
+	default:
+		factors = &place{scheme: "sqlite", file: "webapp.db"}
+	}
+	if !given["shop"] {
+		*shop = cmp.Or(factors.file, "webapp.db")
+	}
+	return factors, nil
 }
 
 // sendNotices sends what is in the queues until it is told to stop, and then what is

@@ -388,7 +388,7 @@ func reopen(t *testing.T, file string) (*app, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return open(t.Context(), file, m, "http://localhost")
+	return open(t.Context(), file, &place{scheme: "sqlite", file: file}, m, "http://localhost")
 }
 
 // Another database's key is told at the start, not to each user.

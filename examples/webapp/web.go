@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -28,7 +27,7 @@ var files embed.FS
 
 type app struct {
 	db      *database
-	factors *sql.DB // the library's own pool
+	factors *keeper
 	mailer  *mailer
 	at      string                 // where the pages can be reached
 	notices map[string]*mail.Queue // by tenant: one whose server hangs holds up nobody else's
@@ -40,10 +39,11 @@ type app struct {
 }
 
 func (a *app) close() {
-	for _, pool := range []*sql.DB{a.db.DB, a.factors} {
-		if pool != nil {
-			_ = pool.Close()
-		}
+	if a.factors != nil {
+		_ = a.factors.Close()
+	}
+	if a.db.DB != nil {
+		_ = a.db.Close()
 	}
 }
 

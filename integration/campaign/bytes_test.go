@@ -22,6 +22,7 @@ import (
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
 	"github.com/seed-f4994bf1/mfa/emailotp"
+	"github.com/seed-f4994bf1/mfa/integration/servers"
 	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/totp"
@@ -161,7 +162,8 @@ func databaseFiles(t *testing.T, file string) (files []string, sizes map[string]
 
 func TestNothingLegibleInTheDatabase(t *testing.T) {
 	ctx := t.Context()
-	h := newHouse(t, filepath.Join(t.TempDir(), "mfa.db"))
+	h := houseOn(t, servers.SQLite)
+	file := strings.TrimPrefix(h.url, "sqlite:")
 	i := h.instance(t)
 	all := needles{}
 	all.text("sealing keys", string(h.keys))
@@ -275,11 +277,11 @@ func TestNothingLegibleInTheDatabase(t *testing.T) {
 		i.begin(t, userID).Verify(ctx, mfa.Answer{Kind: totp.Kind, Code: wrongCode(app, h.Clock.Now())})
 	}
 
-	files, sizes := databaseFiles(t, h.file)
+	files, sizes := databaseFiles(t, file)
 	t.Logf("%d needles, files %v", len(all), sizes)
 	for _, part := range []string{"", "-wal", "-shm"} {
 		if sizes[part] == 0 {
-			t.Errorf("no %q to search: this was no test", "mfa.db"+part)
+			t.Errorf("no file %q to search: this was no test", part)
 		}
 	}
 	for _, what := range all.in(t, files) {
@@ -287,7 +289,7 @@ func TestNothingLegibleInTheDatabase(t *testing.T) {
 	}
 
 	// The same search finds each of these where it is written in the clear.
-	db, err := sql.Open("sqlite", "file:"+h.file)
+	db, err := sql.Open("sqlite", "file:"+file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +309,7 @@ func TestNothingLegibleInTheDatabase(t *testing.T) {
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	files, _ = databaseFiles(t, h.file)
+	files, _ = databaseFiles(t, file)
 	if found := all.in(t, files); len(found) < len(all)*99/100 { // what crosses a page is in two pieces
 		t.Errorf("%d of %d planted values were found", len(found), len(all))
 	}
@@ -318,12 +320,12 @@ func TestNothingLegibleInTheDatabase(t *testing.T) {
 // up".
 func TestRecordOfAnother(t *testing.T) {
 	ctx := t.Context()
-	h := newHouse(t, filepath.Join(t.TempDir(), "mfa.db"))
+	h := houseOn(t, servers.SQLite)
 	i := h.instance(t)
 	ada, bob := h.Enroll(i.guard, "ada"), h.Enroll(i.guard, "bob")
 	session, pending := bob.SignIn(i.guard, totp.Kind), i.begin(t, "bob")
 
-	db, err := sql.Open("sqlite", "file:"+h.file+"?_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(h.url, "sqlite:")+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}

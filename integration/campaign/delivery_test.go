@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -198,98 +197,91 @@ func (h herald) Notify(ctx context.Context, u mfa.User, e mfa.Event) error {
 // Whoever hangs up right after the save gets what was to go out, and so does
 // everybody else.
 func TestHangingUp(t *testing.T) {
-	for _, file := range []string{"", filepath.Join(t.TempDir(), "mfa.db")} {
-		name := "memory"
-		if file != "" {
-			name = "sqlite"
-		}
-		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, file)
-			unlucky := &unlucky{Store: h.open(t)}
-			i := h.instanceOver(t, unlucky, 0)
-			failed := 0
-			g, err := mfa.New(i.vault, mfa.Config{
-				Service: "Acme", Methods: quickMethods(h.post), Notify: herald{h.Mail},
-				OnEvent: func(_ context.Context, e mfa.Event) {
-					if e.Type == mfa.EventDeliveryFailed {
-						failed++
-					}
-				},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			i.guard = g
-			p := h.Enroll(g, "ada", totp.Kind, emailotp.Kind)
-			h.Clock.Advance(aDay)
-
-			// does returns what was mailed by a call whose context ends as soon as
-			// it is saved.
-			does := func(what string, call func(ctx context.Context) error) (to, subjects []string) {
-				t.Helper()
-				h.Mail.Clear()
-				ctx, end := context.WithCancel(t.Context())
-				defer end()
-				unlucky.onApply = func(ctx context.Context, _ int, _ store.Change, apply func(context.Context) error) error {
-					defer end()
-					return apply(ctx)
+	onEachStore(t, func(t *testing.T, h *house) {
+		unlucky := &unlucky{Store: h.open(t)}
+		i := h.instanceOver(t, unlucky, 0)
+		failed := 0
+		g, err := mfa.New(i.vault, mfa.Config{
+			Service: "Acme", Methods: quickMethods(h.post), Notify: herald{h.Mail},
+			OnEvent: func(_ context.Context, e mfa.Event) {
+				if e.Type == mfa.EventDeliveryFailed {
+					failed++
 				}
-				err := call(ctx)
-				unlucky.lucky()
-				if err != nil || ctx.Err() == nil {
-					t.Errorf("%s: %v; the context: %v", what, err, ctx.Err())
-				}
-				for _, m := range h.Mail.All() {
-					to, subjects = append(to, m.To), append(subjects, m.Subject)
-				}
-				return to, subjects
-			}
-			mailed := func(what string, call func(ctx context.Context) error) {
-				t.Helper()
-				if to, _ := does(what, call); len(to) != 1 || to[0] != p.Address {
-					t.Errorf("%s: mailed to %q", what, to)
-				}
-			}
-			told := func(of mfa.EventType, call func(ctx context.Context) error) {
-				t.Helper()
-				if _, subjects := does(string(of), call); len(subjects) != 1 || subjects[0] != string(of) {
-					t.Errorf("%s: told of %q", of, subjects)
-				}
-			}
-
-			pending := i.begin(t, "ada")
-			mailed("a code for a sign-in", func(ctx context.Context) error {
-				_, err := pending.Challenge(ctx, byMail)
-				return err
-			})
-			if v := verdictOf(pending.Verify(t.Context(), mfa.Answer{Kind: emailotp.Kind, Code: mfatest.Code(h.Mail.All()[0].Message)})); v != accepted {
-				t.Errorf("the code that was sent: %s", v)
-			}
-			session := p.SignIn(g, totp.Kind)
-			p.Address = "new@example.com"
-			var e *mfa.Enrollment
-			mailed("a code for an address", func(ctx context.Context) (err error) {
-				e, err = g.Settings(session).Enroll(ctx, mfa.NewFactor{Kind: emailotp.Kind, Address: p.Address})
-				return err
-			})
-			answer := mfa.Answer{Kind: emailotp.Kind, Code: mfatest.Code(h.Mail.All()[0].Message)}
-			told(mfa.EventAddressChanged, func(ctx context.Context) error {
-				c, err := g.Settings(session).Confirm(ctx, e.ID, answer)
-				if err == nil {
-					session = c.Session
-				}
-				return err
-			})
-			told(mfa.EventFactorRemoved, func(ctx context.Context) error {
-				_, err := g.Settings(session).Remove(ctx, e.ID)
-				return err
-			})
-			told(mfa.EventAddressChanged, func(ctx context.Context) error { return g.AddressChanged(ctx, "ada", "old@example.com") })
-			told(mfa.EventPasswordChanged, func(ctx context.Context) error { return g.PasswordChanged(ctx, "ada") })
-			told(mfa.EventReset, func(ctx context.Context) error { return g.Admin("test").Reset(ctx, "ada", "lost everything") })
-			if failed != 0 {
-				t.Errorf("%d deliveries failed", failed)
-			}
+			},
 		})
-	}
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.guard = g
+		p := h.Enroll(g, "ada", totp.Kind, emailotp.Kind)
+		h.Clock.Advance(aDay)
+
+		// does returns what was mailed by a call whose context ends as soon as
+		// it is saved.
+		does := func(what string, call func(ctx context.Context) error) (to, subjects []string) {
+			t.Helper()
+			h.Mail.Clear()
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			unlucky.onApply = func(ctx context.Context, _ int, _ store.Change, apply func(context.Context) error) error {
+				defer end()
+				return apply(ctx)
+			}
+			err := call(ctx)
+			unlucky.lucky()
+			if err != nil || ctx.Err() == nil {
+				t.Errorf("%s: %v; the context: %v", what, err, ctx.Err())
+			}
+			for _, m := range h.Mail.All() {
+				to, subjects = append(to, m.To), append(subjects, m.Subject)
+			}
+			return to, subjects
+		}
+		mailed := func(what string, call func(ctx context.Context) error) {
+			t.Helper()
+			if to, _ := does(what, call); len(to) != 1 || to[0] != p.Address {
+				t.Errorf("%s: mailed to %q", what, to)
+			}
+		}
+		told := func(of mfa.EventType, call func(ctx context.Context) error) {
+			t.Helper()
+			if _, subjects := does(string(of), call); len(subjects) != 1 || subjects[0] != string(of) {
+				t.Errorf("%s: told of %q", of, subjects)
+			}
+		}
+
+		pending := i.begin(t, "ada")
+		mailed("a code for a sign-in", func(ctx context.Context) error {
+			_, err := pending.Challenge(ctx, byMail)
+			return err
+		})
+		if v := verdictOf(pending.Verify(t.Context(), mfa.Answer{Kind: emailotp.Kind, Code: mfatest.Code(h.Mail.All()[0].Message)})); v != accepted {
+			t.Errorf("the code that was sent: %s", v)
+		}
+		session := p.SignIn(g, totp.Kind)
+		p.Address = "new@example.com"
+		var e *mfa.Enrollment
+		mailed("a code for an address", func(ctx context.Context) (err error) {
+			e, err = g.Settings(session).Enroll(ctx, mfa.NewFactor{Kind: emailotp.Kind, Address: p.Address})
+			return err
+		})
+		answer := mfa.Answer{Kind: emailotp.Kind, Code: mfatest.Code(h.Mail.All()[0].Message)}
+		told(mfa.EventAddressChanged, func(ctx context.Context) error {
+			c, err := g.Settings(session).Confirm(ctx, e.ID, answer)
+			if err == nil {
+				session = c.Session
+			}
+			return err
+		})
+		told(mfa.EventFactorRemoved, func(ctx context.Context) error {
+			_, err := g.Settings(session).Remove(ctx, e.ID)
+			return err
+		})
+		told(mfa.EventAddressChanged, func(ctx context.Context) error { return g.AddressChanged(ctx, "ada", "old@example.com") })
+		told(mfa.EventPasswordChanged, func(ctx context.Context) error { return g.PasswordChanged(ctx, "ada") })
+		told(mfa.EventReset, func(ctx context.Context) error { return g.Admin("test").Reset(ctx, "ada", "lost everything") })
+		if failed != 0 {
+			t.Errorf("%d deliveries failed", failed)
+		}
+	})
 }

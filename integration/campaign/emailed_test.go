@@ -137,11 +137,11 @@ func raceOneMail(t testing.TB, h *house, i *instance, p *mfatest.Person, posts [
 // One emailed code, 32 requests at once: one is accepted, where it may be, and
 // no other is a failed try.
 func TestOneMailedCodePassesOnce(t *testing.T) {
-	rounds := number(20, 50)
 	for _, o := range occasions {
 		t.Run(o.name, func(t *testing.T) {
-			for _, c := range crowds {
+			for _, c := range crowds() {
 				c.run(t, false, func(t *testing.T, h *house, p *mfatest.Person, i *instance, posts []post) {
+					rounds := h.number(20, 3, 50)
 					sum := raceOneMail(t, h, i, p, posts, o, rounds)
 					t.Log(sum)
 					if sum.count[accepted] != rounds*o.passes || sum.count[o.others] != rounds*(racers-o.passes) {
@@ -170,9 +170,9 @@ func standing(t testing.TB, i *instance, userID string) vault.Tries {
 
 // The same on a store that loads, compares and saves: more are accepted.
 func TestMailRaceSeesACarelessStore(t *testing.T) {
-	const rounds = 30
-	for _, c := range wrongCrowds {
+	for _, c := range wrongCrowds() {
 		c.run(t, false, func(t *testing.T, h *house, p *mfatest.Person, i *instance, posts []post) {
+			rounds := h.number(30, 10, 30)
 			sum := raceOneMail(t, h, i, p, posts, occasions[0], rounds)
 			t.Log(sum)
 			if sum.count[accepted] <= rounds {
@@ -185,7 +185,7 @@ func TestMailRaceSeesACarelessStore(t *testing.T) {
 // 200 guesses at one emailed code, the right one among them: 5 are answered, and
 // then the code is over, also for whom an administrator unlocks.
 func TestMailGuessesAreLimited(t *testing.T) {
-	for _, c := range crowds {
+	for _, c := range crowds() {
 		c.run(t, false, func(t *testing.T, h *house, p *mfatest.Person, i *instance, posts []post) {
 			addMail(t, i, p)
 			for range number(1, 5) {

@@ -4,26 +4,25 @@ package campaign
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
-
-	_ "modernc.org/sqlite"
 
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
 	"github.com/seed-f4994bf1/mfa/emailotp"
+	"github.com/seed-f4994bf1/mfa/integration/servers"
 	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/store/memstore"
-	"github.com/seed-f4994bf1/mfa/store/sqlstore"
 	"github.com/seed-f4994bf1/mfa/totp"
 	"github.com/seed-f4994bf1/mfa/vault"
+	"github.com/seed-f4994bf1/mfa/webauthn"
 )
 
 // long reports whether the large numbers are wanted.
@@ -42,63 +41,106 @@ type house struct {
 	*mfatest.Kit
 	keys vault.Keys
 	slow bool                             // backup codes under a slow hash, as by default
-	file string                           // of SQLite; "" in memory
+	url  string                           // of the store; "" in memory
 	open func(t testing.TB) store.Store   // the store as one more instance sees it
 	wrap func(s store.Store) store.Store  // what stands between an instance and the store; nil: nothing
 	with func(userID string, u *mfa.User) // what the directory says of a user; nil: nothing
 	post mail.Sender                      // what codes are mailed by; Mail, unless it is changed
 }
 
-func newHouse(t testing.TB, file string) *house {
+// newHouse returns one over the store at url, in memory if it is "".
+func newHouse(t testing.TB, url string) *house {
 	t.Helper()
 	keys, err := vault.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{Kit: mfatest.New(t), keys: keys, file: file}
+	h := &house{Kit: mfatest.New(t), keys: keys, url: url}
 	h.post = h.Mail
 	h.open = func(testing.TB) store.Store { return h.Store }
-	if file != "" {
-		h.open = func(t testing.TB) store.Store { return openSQLite(t, file) }
+	if url != "" {
+		h.open = func(t testing.TB) store.Store { return openAt(t, url) }
 	}
 	return h
 }
 
-// onEachStore runs test on a house in memory and on one on SQLite.
+// number returns n, served where the store is a server, or large if the large
+// numbers are wanted.
+func (h *house) number(n, served, large int) int {
+	if h.served() {
+		n = served
+	}
+	return number(n, large)
+}
+
+// served reports whether the store is a server.
+func (h *house) served() bool { return h.url != "" && !strings.HasPrefix(h.url, "sqlite:") }
+
+// A place is where a store can be.
+type place struct {
+	name string
+	kind servers.Kind // "" in memory
+}
+
+var places = []place{
+	{"memory", ""},
+	{"sqlite", servers.SQLite},
+	{"postgresql", servers.PostgreSQL},
+	{"mariadb", servers.MariaDB},
+	{"redis", servers.Redis},
+	{"redis-cluster", servers.RedisCluster},
+}
+
+// at returns the places of these kinds.
+func at(kinds ...servers.Kind) (ps []place) {
+	for _, p := range places {
+		if slices.Contains(kinds, p.kind) {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// houseOn returns a house over an empty store of that kind, "" in memory.
+func houseOn(t testing.TB, k servers.Kind) *house {
+	t.Helper()
+	if k == "" {
+		return newHouse(t, "")
+	}
+	return newHouse(t, servers.Shared(t, k).URL(t))
+}
+
+// onEachStore runs test on a house at each place.
 func onEachStore(t *testing.T, test func(t *testing.T, h *house)) {
-	t.Run("memory", func(t *testing.T) { test(t, newHouse(t, "")) })
-	t.Run("sqlite", func(t *testing.T) { test(t, newHouse(t, filepath.Join(t.TempDir(), "mfa.db"))) })
+	onStores(t, places, test)
+}
+
+// onSharedStores runs test where several processes can have the same store.
+func onSharedStores(t *testing.T, test func(t *testing.T, h *house)) {
+	onStores(t, places[1:], test)
+}
+
+func onStores(t *testing.T, places []place, test func(t *testing.T, h *house)) {
+	for _, p := range places {
+		t.Run(p.name, func(t *testing.T) { test(t, houseOn(t, p.kind)) })
+	}
 }
 
 var _ store.Lister = (*memstore.Store)(nil)
 
-// openSQLite opens a pool of its own on the file, as the package sqlstore says.
-func openSQLite(t testing.TB, file string) store.Store {
+// openAt opens the store at url, as one more process would.
+func openAt(t testing.TB, url string) *servers.Store {
 	t.Helper()
-	s, db, err := dialSQLite(file)
+	s, err := servers.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		s.Close()
-		db.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	return s
-}
-
-func dialSQLite(file string) (*sqlstore.Store, *sql.DB, error) {
-	db, err := sql.Open("sqlite", "file:"+file+
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
-	if err != nil {
-		return nil, nil, err
-	}
-	db.SetMaxOpenConns(1)
-	s, err := sqlstore.Open(context.Background(), db, sqlstore.SQLite, nil)
-	if err != nil {
-		db.Close()
-		return nil, nil, err
-	}
-	return s, db, nil
 }
 
 // An instance is the library in one process: a vault with its own cache, and a
@@ -108,16 +150,18 @@ type instance struct {
 	guard *mfa.Guard
 }
 
-// slowMethods are apps, codes by that sender, and backup codes as by default:
-// each attempt and each new one of those costs a slow hash.
+// slowMethods are security keys, apps, codes by that sender, and backup codes as
+// by default: each attempt and each new one of those costs a slow hash.
 func slowMethods(by mail.Sender) []mfa.Method {
-	return []mfa.Method{totp.New(nil), emailotp.New(by, nil), backupcodes.New(nil)}
+	return []mfa.Method{webauthn.New(mfatest.Origin, nil), totp.New(nil), emailotp.New(by, nil), backupcodes.New(nil)}
 }
 
 // quickMethods are the same with backup codes that are long enough to need no
 // slow hash: for where it is not the point.
 func quickMethods(by mail.Sender) []mfa.Method {
-	return []mfa.Method{totp.New(nil), emailotp.New(by, nil), backupcodes.New(&backupcodes.Options{Chars: 24})}
+	return []mfa.Method{
+		webauthn.New(mfatest.Origin, nil), totp.New(nil), emailotp.New(by, nil), backupcodes.New(&backupcodes.Options{Chars: 24}),
+	}
 }
 
 // instance returns one more, with these methods; none: slowMethods or
@@ -186,6 +230,8 @@ const (
 	expired  verdict = "expired"
 	tooMany  verdict = "too many"
 	rejected verdict = "rejected"
+	busy     verdict = "busy"
+	taken    verdict = "registered already"  // a key that is somebody's
 	outdated verdict = "session out of date" // of who changes something
 )
 
@@ -197,6 +243,8 @@ func verdictOf(login *mfa.Login, err error) verdict {
 		return "neither an error nor a session"
 	case login != nil:
 		return verdict(fmt.Sprintf("an error and a login: %v", err))
+	case errors.Is(err, webauthn.ErrRegistered):
+		return taken
 	case errors.Is(err, mfa.ErrInvalid):
 		return invalid
 	case errors.Is(err, mfa.ErrReplayed):
@@ -209,6 +257,8 @@ func verdictOf(login *mfa.Login, err error) verdict {
 		return rejected
 	case errors.Is(err, mfa.ErrStepUpRequired):
 		return outdated
+	case errors.Is(err, mfa.ErrBusy):
+		return busy
 	}
 	return verdict("failed: " + err.Error())
 }
@@ -216,7 +266,7 @@ func verdictOf(login *mfa.Login, err error) verdict {
 // refused reports whether v is a verdict that wraps ErrRejected.
 func (v verdict) refused() bool {
 	switch v {
-	case invalid, replayed, expired, tooMany, rejected:
+	case invalid, replayed, expired, tooMany, rejected, taken:
 		return true
 	}
 	return false
@@ -236,7 +286,13 @@ func (h *hold) in(ctx context.Context) context.Context { return context.WithValu
 
 // wait is called by the directory, so inside Begin, Verify and the others.
 func wait(ctx context.Context) {
-	if h, ok := ctx.Value(holdKey{}).(*hold); ok {
+	h, ok := ctx.Value(holdKey{}).(*hold)
+	if !ok {
+		return
+	}
+	select {
+	case <-h.let: // asked for once more
+	default:
 		h.inside <- struct{}{}
 		<-h.let
 	}

@@ -262,7 +262,7 @@ func TestTwoInstances(t *testing.T) {
 	onEachStore(t, func(t *testing.T, h *house) {
 		apps, mails := totp.New(nil), emailotp.New(h.Mail, nil)
 		p := &pair{house: h, a: h.instance(t, apps, mails), b: h.instance(t, apps, mails), behind: map[string]int{}}
-		for n := range number(200, 1000) {
+		for n := range h.number(200, 30, 1000) {
 			p.round(t, n)
 			if n%4 == 0 {
 				p.mailRound(t, n/4)

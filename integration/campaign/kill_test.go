@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/seed-f4994bf1/mfa"
 	"github.com/seed-f4994bf1/mfa/backupcodes"
 	"github.com/seed-f4994bf1/mfa/emailotp"
+	"github.com/seed-f4994bf1/mfa/integration/servers"
 	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
@@ -57,11 +57,10 @@ func methodsOf(userID string, by mail.Sender) []mfa.Method {
 
 // runLoad is the process that is killed.
 func runLoad(s processSetting, out io.Writer) error {
-	st, db, err := dialSQLite(s.File)
+	st, err := servers.Open(context.Background(), s.URL)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
 	defer st.Close()
 	var over store.Store = st
 	if s.Behind {
@@ -498,11 +497,11 @@ func (m *memory) compare(t *testing.T, h *house, st store.Store, userID string) 
 	return broken
 }
 
-// kill lets a load run over the house's file for a while, kills it and returns
+// kill lets a load run over the house's store for a while, kills it and returns
 // its log.
 func kill(t *testing.T, h *house, users string, behind bool) []line {
 	t.Helper()
-	p := startProcess(t, "load", processSetting{File: h.file, Keys: string(h.keys), Behind: behind, Users: users})
+	p := startProcess(t, "load", processSetting{URL: h.url, Keys: string(h.keys), Behind: behind, Users: users})
 	var log []line
 	first, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -546,9 +545,8 @@ func kill(t *testing.T, h *house, users string, behind bool) []line {
 
 // killing kills so often and returns what was lost, and in how many kills a
 // request was in flight.
-func killing(t *testing.T, kills int, behind bool) (broken []string, flying int) {
+func killing(t *testing.T, h *house, kills int, behind bool) (broken []string, flying int) {
 	t.Helper()
-	h := newHouse(t, filepath.Join(t.TempDir(), "mfa.db"))
 	st := h.open(t)
 	requests, users, signIns, mailed, open := 0, 0, 0, 0, 0
 	for n := range kills {
@@ -582,22 +580,26 @@ func killing(t *testing.T, kills int, behind bool) (broken []string, flying int)
 }
 
 func TestKill(t *testing.T) {
-	kills := number(10, 50)
-	broken, flying := killing(t, kills, false)
-	for _, b := range broken {
-		t.Error(b)
-	}
-	if flying < kills*8/10 {
-		t.Errorf("%d of %d kills hit a request: this was no test", flying, kills)
-	}
+	onSharedStores(t, func(t *testing.T, h *house) {
+		kills := h.number(10, 3, 50)
+		broken, flying := killing(t, h, kills, false)
+		for _, b := range broken {
+			t.Error(b)
+		}
+		if flying < kills*8/10 {
+			t.Errorf("%d of %d kills hit a request: this was no test", flying, kills)
+		}
+	})
 }
 
 // The same over a store that answers before it saves: something is lost, and
 // seen.
 func TestKillSeesAStoreThatSavesLater(t *testing.T) {
-	if broken, _ := killing(t, 3, true); len(broken) == 0 {
-		t.Error("nothing was seen to be lost")
-	}
+	onStores(t, at(servers.SQLite), func(t *testing.T, h *house) {
+		if broken, _ := killing(t, h, 3, true); len(broken) == 0 {
+			t.Error("nothing was seen to be lost")
+		}
+	})
 }
 
 // A behind store answers before it saves.

@@ -101,8 +101,9 @@ func crowdOver(t *testing.T, h *house) []*instance {
 
 func TestManyInstances(t *testing.T) {
 	onEachStore(t, func(t *testing.T, h *house) {
+		t.Parallel() // they wait for one another most of the time
 		is := crowdOver(t, h)
-		sum := many(is, number(3, 10))
+		sum := many(is, h.number(3, 2, 10))
 		t.Logf("%d landed, %d busy, the longest took %v", sum.landed, sum.busy, sum.longest.Round(time.Millisecond))
 		if n := counted(t, is[0], "ada"); n != sum.landed {
 			t.Errorf("%d landed, and %d were counted", sum.landed, n)
@@ -134,6 +135,7 @@ func TestManyInstancesSeeALostUpdate(t *testing.T) {
 // Through the Guard: 64 instances revoke, and each that was told so did.
 func TestManyRevocations(t *testing.T) {
 	onEachStore(t, func(t *testing.T, h *house) {
+		t.Parallel()
 		var saved atomic.Int64
 		h.wrap = func(s store.Store) store.Store { return &landing{s, &saved} }
 		is := crowdOver(t, h)

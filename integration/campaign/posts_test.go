@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/seed-f4994bf1/mfa"
+	"github.com/seed-f4994bf1/mfa/backupcodes"
+	"github.com/seed-f4994bf1/mfa/integration/servers"
 	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
@@ -23,34 +25,93 @@ import (
 )
 
 // An attempt is one request: an answer to a pending sign-in, to a step-up of a
-// session, or to an enrolment that a session began.
+// session, or to an enrolment that a session began; or what Do says.
 type attempt struct {
+	N          int `json:",omitempty"` // of the answer to it
 	Token      string
 	Kind       mfa.Kind
 	Code       string
-	Late       bool   // let go after the others, by a call of its own
-	User       string `json:",omitempty"` // of the session
-	Session    string `json:",omitempty"` // "": Token is of a sign-in
-	Enrollment string `json:",omitempty"` // "": Token is of a step-up
+	Credential json.RawMessage `json:",omitempty"` // in place of Code
+	Late       bool            // let go after the others, by a call of its own
+	User       string          `json:",omitempty"` // of the session
+	Session    string          `json:",omitempty"` // "": Token is of a sign-in
+	Enrollment string          `json:",omitempty"` // "": Token is of a step-up
+	Do         doing           `json:",omitempty"` // "": answer
+	Factor     string          `json:",omitempty"` // that is removed
 }
 
-func (a attempt) by(ctx context.Context, g *mfa.Guard) verdict {
-	answer := mfa.Answer{Kind: a.Kind, Code: a.Code}
-	if a.Enrollment != "" {
-		c, err := g.Settings(g.Session(a.User, a.Session)).Confirm(ctx, a.Enrollment, answer)
+// A doing is what an attempt can be other than an answer.
+type doing string
+
+const (
+	removing     doing = "remove"     // Factor, in the settings of Session
+	regenerating doing = "regenerate" // the backup codes, there
+	resetting    doing = "reset"      // User, by an administrator
+)
+
+// An answer is what became of an attempt.
+type answer struct {
+	N       int `json:",omitempty"`
+	Verdict verdict
+	Session string   `json:",omitempty"` // that was begun or renewed
+	Codes   []string `json:",omitempty"` // that were shown
+}
+
+func (a attempt) by(ctx context.Context, g *mfa.Guard) answer {
+	session, codes, err := a.do(ctx, g)
+	b := answer{N: a.N, Verdict: accepted}
+	switch {
+	case err != nil:
+		b.Verdict = verdictOf(nil, err)
+	case session != nil:
+		b.Session = session.Token()
+	case a.Do != resetting:
+		b.Verdict = "neither an error nor a session"
+	}
+	for _, c := range codes {
+		b.Codes = append(b.Codes, c.Reveal())
+	}
+	return b
+}
+
+func (a attempt) do(ctx context.Context, g *mfa.Guard) (*mfa.Session, []mfa.Secret, error) {
+	own := g.Session(a.User, a.Session)
+	switch a.Do {
+	case removing:
+		c, err := g.Settings(own).Remove(ctx, a.Factor)
 		if err != nil {
-			return verdictOf(nil, err)
+			return nil, nil, err
 		}
-		return verdictOf(&mfa.Login{Session: c.Session}, nil)
+		return c.Session, nil, nil
+	case regenerating:
+		e, err := g.Settings(own).Enroll(ctx, mfa.NewFactor{Kind: backupcodes.Kind})
+		if err != nil {
+			return nil, nil, err
+		}
+		return e.Session, e.Codes, nil
+	case resetting:
+		return nil, nil, g.Admin("test").Reset(ctx, a.User, "lost everything")
+	}
+	answer := mfa.Answer{Kind: a.Kind, Code: a.Code, Credential: a.Credential}
+	if a.Enrollment != "" {
+		c, err := g.Settings(own).Confirm(ctx, a.Enrollment, answer)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.Session, c.BackupCodes, nil
 	}
 	p, err := g.Resume(a.Token)
 	if a.Session != "" {
-		p, err = g.ResumeStepUp(g.Session(a.User, a.Session), a.Token)
+		p, err = g.ResumeStepUp(own, a.Token)
 	}
 	if err != nil {
-		return verdict("failed: resume: " + err.Error())
+		return nil, nil, fmt.Errorf("resume: %v", err) // no verdict on an answer
 	}
-	return verdictOf(p.Verify(ctx, answer))
+	login, err := p.Verify(ctx, answer)
+	if err != nil || login.Pending != nil {
+		return nil, nil, err
+	}
+	return login.Session, nil, nil
 }
 
 // A post takes attempts and holds them inside the Guard until they are let go.
@@ -58,21 +119,21 @@ type post interface {
 	// gather starts the attempts and returns how many are inside the Guard,
 	// none of them answered, once that is all of them.
 	gather(attempts []attempt) (inside int)
-	release()                 // all but the late ones
-	releaseLate()             // the late ones
-	verdicts() <-chan verdict // one for each attempt
+	release()               // all but the late ones
+	releaseLate()           // the late ones
+	answers() <-chan answer // one for each attempt
 }
 
 // A local post is an instance in this process.
 type local struct {
 	*instance
 	hold, late *hold
-	out        chan verdict
+	out        chan answer
 }
 
 func (l *local) gather(attempts []attempt) int {
 	l.hold, l.late = newHold(len(attempts)), newHold(len(attempts))
-	l.out = make(chan verdict, len(attempts))
+	l.out = make(chan answer, len(attempts))
 	for _, a := range attempts {
 		hold := l.hold
 		if a.Late {
@@ -93,9 +154,9 @@ func (l *local) gather(attempts []attempt) int {
 	return n - len(l.out) // an answer before the release is nobody inside
 }
 
-func (l *local) release()                 { close(l.hold.let) }
-func (l *local) releaseLate()             { close(l.late.let) }
-func (l *local) verdicts() <-chan verdict { return l.out }
+func (l *local) release()               { close(l.hold.let) }
+func (l *local) releaseLate()           { close(l.late.let) }
+func (l *local) answers() <-chan answer { return l.out }
 
 // locals returns n instances over h as posts.
 func (h *house) locals(t testing.TB, n int, methods ...mfa.Method) []post {
@@ -113,9 +174,9 @@ type message struct {
 	Now      time.Time `json:",omitzero"`
 	Attempts []attempt `json:",omitempty"`
 
-	Inside  int     `json:",omitempty"` // from it
-	Verdict verdict `json:",omitempty"`
-	Error   string  `json:",omitempty"`
+	Inside int    `json:",omitempty"` // from it
+	Answer answer `json:",omitzero"`
+	Error  string `json:",omitempty"`
 }
 
 // A remote post is an instance in another process.
@@ -125,7 +186,7 @@ type remote struct {
 	in    io.Writer
 	mu    sync.Mutex
 	ready chan int
-	out   chan verdict
+	out   chan answer
 }
 
 func (r *remote) send(m message) {
@@ -140,7 +201,7 @@ func (r *remote) send(m message) {
 
 func (r *remote) gather(attempts []attempt) int {
 	r.mu.Lock()
-	r.out = make(chan verdict, len(attempts))
+	r.out = make(chan answer, len(attempts))
 	r.mu.Unlock()
 	r.send(message{Do: "gather", Now: r.clock.Now(), Attempts: attempts})
 	select {
@@ -153,17 +214,17 @@ func (r *remote) gather(attempts []attempt) int {
 
 func (r *remote) release()     { r.send(message{Do: "release"}) }
 func (r *remote) releaseLate() { r.send(message{Do: "late"}) }
-func (r *remote) verdicts() <-chan verdict {
+func (r *remote) answers() <-chan answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.out
 }
 
-// remotes returns n processes over the house's file. careless puts the
+// remotes returns n processes over the house's store. careless puts the
 // load-compare-save store between them and it.
 func (h *house) remotes(t testing.TB, n int, careless bool) []post {
 	t.Helper()
-	setting := processSetting{File: h.file, Keys: string(h.keys), Careless: careless, Slow: h.slow}
+	setting := processSetting{URL: h.url, Keys: string(h.keys), Careless: careless, Slow: h.slow}
 	var posts []post
 	for range n {
 		cmd := startProcess(t, "post", setting)
@@ -184,7 +245,7 @@ func (h *house) remotes(t testing.TB, n int, careless bool) []post {
 					r.ready <- m.Inside
 				default:
 					r.mu.Lock()
-					r.out <- m.Verdict
+					r.out <- m.Answer
 					r.mu.Unlock()
 				}
 			}
@@ -194,13 +255,22 @@ func (h *house) remotes(t testing.TB, n int, careless bool) []post {
 	return posts
 }
 
+// three returns three processes as posts; three instances where the store is in
+// this one's memory.
+func (h *house) three(t testing.TB) []post {
+	t.Helper()
+	if h.url == "" {
+		return h.locals(t, 3)
+	}
+	return h.remotes(t, 3, false)
+}
+
 // runPost is a remote post's own side.
 func runPost(s processSetting, in io.Reader, out io.Writer) error {
-	st, db, err := dialSQLite(s.File)
+	st, err := servers.Open(context.Background(), s.URL)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
 	defer st.Close()
 	var over store.Store = st
 	if s.Careless {
@@ -234,10 +304,10 @@ func runPost(s processSetting, in io.Reader, out io.Writer) error {
 		case "gather":
 			clock.Set(m.Now)
 			say(message{Inside: l.gather(m.Attempts)})
-			verdicts := l.verdicts()
+			answers := l.answers()
 			go func() {
 				for range m.Attempts {
-					say(message{Verdict: <-verdicts})
+					say(message{Answer: <-answers})
 				}
 			}()
 		case "release":
@@ -252,11 +322,12 @@ func runPost(s processSetting, in io.Reader, out io.Writer) error {
 // Other processes are this test binary again, with a role in its environment.
 
 type processSetting struct {
-	File, Keys string
-	Careless   bool   `json:",omitempty"` // of a post: loads, compares and saves
-	Slow       bool   `json:",omitempty"` // of a post: backup codes under a slow hash
-	Behind     bool   `json:",omitempty"` // of a load: answers before it saves
-	Users      string `json:",omitempty"` // of a load: how its user IDs begin
+	URL, Keys string
+	Careless  bool   `json:",omitempty"` // of a post: loads, compares and saves
+	Slow      bool   `json:",omitempty"` // of a post: backup codes under a slow hash
+	Behind    bool   `json:",omitempty"` // of a load: answers before it saves
+	Users     string `json:",omitempty"` // of a load: how its user IDs begin; of a claimer: user and key
+	Stop      int    `json:",omitempty"` // of a claimer: after so many commands
 }
 
 const (
@@ -267,7 +338,7 @@ const (
 func TestMain(m *testing.M) {
 	role := os.Getenv(roleVariable)
 	if role == "" {
-		os.Exit(m.Run())
+		os.Exit(servers.Main(m))
 	}
 	var s processSetting
 	err := json.Unmarshal([]byte(os.Getenv(settingVariable)), &s)
@@ -275,6 +346,10 @@ func TestMain(m *testing.M) {
 		switch role {
 		case "post":
 			err = runPost(s, os.Stdin, os.Stdout)
+		case "claimer":
+			err = runClaimer(s, os.Stdin, os.Stdout)
+		case "front":
+			err = runFront(s, os.Stdin, os.Stdout)
 		case "load":
 			err = runLoad(s, os.Stdout)
 		default:

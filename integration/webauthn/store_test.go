@@ -1,30 +1,26 @@
 package webauthn
 
 // The same over stores: what is under way outlives the process that began it, and
-// of many who race one wins, in memory and in SQLite.
+// of many who race one wins, in memory and on each database.
 
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/descope/virtualwebauthn"
-	_ "modernc.org/sqlite"
 
 	"github.com/seed-f4994bf1/mfa"
+	"github.com/seed-f4994bf1/mfa/integration/servers"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
 	"github.com/seed-f4994bf1/mfa/store/memstore"
-	"github.com/seed-f4994bf1/mfa/store/sqlstore"
 	"github.com/seed-f4994bf1/mfa/vault"
 	"github.com/seed-f4994bf1/mfa/webauthn"
 )
@@ -37,40 +33,26 @@ type town struct {
 	clock *mfatest.Clock
 }
 
-func towns(t *testing.T) map[string]*town {
-	t.Helper()
-	memory := memstore.New()
-	file := filepath.Join(t.TempDir(), "mfa.db")
-	all := map[string]*town{
-		"memory": {open: func(*testing.T) (store.Store, func()) { return memory, func() {} }},
-		"SQLite": {open: func(t *testing.T) (store.Store, func()) { return openSQLite(t, file) }},
-	}
-	for _, w := range all {
-		var err error
-		if w.keys, err = vault.NewKey(); err != nil {
-			t.Fatal(err)
-		}
-		w.clock = mfatest.NewClock(mfatest.Start())
-	}
-	return all
-}
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// openSQLite opens the store in a file as the documentation of sqlstore advises,
-// and returns what ends the process.
-func openSQLite(t *testing.T, file string) (store.Store, func()) {
+func newTown(t *testing.T, open func(*testing.T) (store.Store, func())) *town {
 	t.Helper()
-	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+settings)
+	keys, err := vault.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.SetMaxOpenConns(1)
-	s, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite, nil)
+	return &town{open: open, keys: keys, clock: mfatest.NewClock(mfatest.Start())}
+}
+
+// opened opens the store behind a URL, and returns what ends the process.
+func opened(t *testing.T, url string) (store.Store, func()) {
+	t.Helper()
+	s, err := servers.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	end := sync.OnceFunc(func() {
-		if err := errors.Join(s.Close(), db.Close()); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -109,10 +91,16 @@ func (w *town) process(t *testing.T, do func(*mfa.Guard)) {
 // each runs f on every store.
 func each(t *testing.T, f func(t *testing.T, w *town)) {
 	t.Helper()
-	for name, w := range towns(t) {
-		t.Run(name, func(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		memory := memstore.New()
+		f(t, newTown(t, func(*testing.T) (store.Store, func()) { return memory, func() {} }))
+	})
+	for _, kind := range servers.Kinds() {
+		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			f(t, w)
+			url := servers.Shared(t, kind).URL(t)
+			f(t, newTown(t, func(t *testing.T) (store.Store, func()) { return opened(t, url) }))
 		})
 	}
 }

@@ -24,7 +24,8 @@ const (
 	childFile = "SQLSTORE_TEST_FILE"
 	childName = "SQLSTORE_TEST_NAME"
 
-	rounds = 400 // swaps that each racing process has to win
+	rounds       = 400 // swaps that each racing process has to win
+	racingRounds = 100 // and on a server
 )
 
 // child returns the command that does a job in a process of its own.
@@ -40,6 +41,10 @@ func TestChild(t *testing.T) {
 	if job == "" {
 		return // its work is done in child processes
 	}
+	if job == "race" { // on a URL
+		race(t, parse(t, os.Getenv(childFile)).open(t))
+		return
+	}
 	s := openFile(t, os.Getenv(childFile))
 	switch job {
 	case "open": // has opened already
@@ -47,28 +52,7 @@ func TestChild(t *testing.T) {
 			t.Errorf("Load = %v, want ErrNotFound", err)
 		}
 	case "count":
-		for won := 0; won < rounds; {
-			r, err := s.Load(t.Context(), "u")
-			if err != nil {
-				t.Fatal(err)
-			}
-			n, err := strconv.Atoi(string(r.Data))
-			if err != nil {
-				t.Fatal(err)
-			}
-			// The same New in every process: only the affected rows tell who won.
-			c := store.Change{UserID: "u", Old: r.Version, New: r.Version + 1, Data: fmt.Append(nil, n+1)}
-			if n%10 == 0 {
-				c.Claim = []string{key(n)}
-			}
-			switch err := s.Apply(t.Context(), c); {
-			case err == nil:
-				won++
-				fmt.Println("won", n+1)
-			case !errors.Is(err, store.ErrConflict):
-				t.Fatal(err)
-			}
-		}
+		count(t, s, rounds)
 	case "move": // until killed: a key moves on with every version
 		r, err := s.Load(t.Context(), "u")
 		if err != nil {
@@ -84,6 +68,41 @@ func TestChild(t *testing.T) {
 		}
 	default:
 		t.Fatalf("no job %q (%s)", job, name)
+	}
+}
+
+// race creates a record that others create as well, and then counts on it.
+func race(t *testing.T, s store.Store) {
+	err := s.Apply(t.Context(), store.Change{UserID: "u", New: 1, Data: []byte("0")})
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		t.Fatal(err)
+	}
+	count(t, s, racingRounds)
+}
+
+// count wins so many swaps of one record.
+func count(t *testing.T, s store.Store, rounds int) {
+	for won := 0; won < rounds; {
+		r, err := s.Load(t.Context(), "u")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(string(r.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The same New in every process: only the affected rows tell who won.
+		c := store.Change{UserID: "u", Old: r.Version, New: r.Version + 1, Data: fmt.Append(nil, n+1)}
+		if n%10 == 0 {
+			c.Claim = []string{key(n)}
+		}
+		switch err := s.Apply(t.Context(), c); {
+		case err == nil:
+			won++
+			fmt.Println("won", n+1)
+		case !errors.Is(err, store.ErrConflict):
+			t.Fatal(err)
+		}
 	}
 }
 

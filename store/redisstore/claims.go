@@ -20,6 +20,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-f4994bf1/mfa/store"
@@ -133,7 +134,7 @@ func (s *Store) hold(ctx context.Context, key, userID, attempt string) error {
 
 // standing says what a hold is worth, and whose it is.
 func (s *Store) standing(ctx context.Context, key, holder string) (standing int, userID string, err error) {
-	if len(holder) <= attemptSize {
+	if len(holder) <= attemptSize || strings.Trim(holder[:attemptSize], "0123456789abcdef") != "" || store.CheckUserID(holder[attemptSize:]) != nil {
 		return 0, "", failed(ctx, "owner", errMalformed)
 	}
 	attempt, userID := holder[:attemptSize], holder[attemptSize:]

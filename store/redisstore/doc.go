@@ -28,8 +28,9 @@
 //
 // Replication of Redis is asynchronous: a primary that fails over takes along the
 // saves that no replica had, though they were acknowledged. What such a save
-// spent (a code, a counter of failures) is unspent again. Where that is too much,
-// take an SQL database with synchronous replicas.
+// spent (a code, a counter of failures) is unspent again, and a unique key whose
+// hold is lost can get a second owner. Where that is too much, take an SQL database
+// with synchronous replicas.
 //
 // Reads go to primaries alone. [Open] refuses a cluster client that reads from
 // replicas, and a [redis.Ring], which answers from another server when the right one

@@ -37,11 +37,18 @@ return 1
 // at all)}.
 const saveScript = `
 local old, value, user, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local first = 6 + tonumber(ARGV[5] or 0) -- of the released
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= old then
-	if attempt ~= '' and ARGV[5] ~= '0' and redis.call('HGET', KEYS[3], ARGV[6]) == attempt then
-		return {2}
+	for i = 6, first - 1 do -- each, for some may have been released since
+		if redis.call('HGET', KEYS[3], ARGV[i]) == attempt then
+			return {2}
+		end
 	end
 	return {0}
+end
+redis.call('ZCARD', KEYS[2]) -- what is of another type fails here, with nothing written
+if KEYS[3] then
+	redis.call('HLEN', KEYS[3])
 end
 if attempt ~= '' then
 	if redis.call('GET', KEYS[4]) ~= attempt then
@@ -59,18 +66,15 @@ else
 	end
 end
 local out = {3}
-if #ARGV > 4 then
-	local first = 6 + tonumber(ARGV[5])
-	for i = 6, first - 1 do
-		redis.call('HSET', KEYS[3], ARGV[i], attempt)
+for i = 6, first - 1 do
+	redis.call('HSET', KEYS[3], ARGV[i], attempt)
+end
+for i = first, #ARGV do
+	local was = redis.call('HGET', KEYS[3], ARGV[i])
+	if was then
+		redis.call('HDEL', KEYS[3], ARGV[i])
 	end
-	for i = first, #ARGV do
-		local was = redis.call('HGET', KEYS[3], ARGV[i])
-		if was then
-			redis.call('HDEL', KEYS[3], ARGV[i])
-		end
-		out[#out + 1] = was or ''
-	end
+	out[#out + 1] = was or ''
 end
 return out
 `

@@ -67,9 +67,10 @@
 //   - synchronous_commit is on, or higher, for the store's user: with off, a crash
 //     forgets what was acknowledged. A standby that may take over is a synchronous
 //     one, for the same reason.
-//   - Statements run at READ COMMITTED, the default. A change with keys asks for it;
-//     if default_transaction_isolation is higher, the others fail where they
-//     would have conflicted, and the vault tries them again.
+//   - Statements run at READ COMMITTED, the default; a change with keys asks for it.
+//     Leave default_transaction_isolation there for the store's pool: above it, a save
+//     that came second fails instead of conflicting. Nothing passes twice then,
+//     but under contention the vault cannot always tell what became of it.
 //   - Behind a pooler that hands out a connection for each transaction and keeps no
 //     prepared statements, set Options.Unprepared.
 //

@@ -32,7 +32,7 @@ func postgreSQL(record, claim, schema string) *texts {
 		lock: `SELECT pg_advisory_xact_lock(hashtext('` + schema + `'))`,
 		steps: [][]string{
 			{
-				`CREATE TABLE ` + schema + ` (
+				`CREATE TABLE IF NOT EXISTS ` + schema + ` (
 	id integer NOT NULL PRIMARY KEY CHECK (id = 1),
 	version bigint NOT NULL
 )`,

@@ -1,4 +1,4 @@
-CREATE TABLE mfa_schema (
+CREATE TABLE IF NOT EXISTS mfa_schema (
 	id integer NOT NULL PRIMARY KEY CHECK (id = 1),
 	version bigint NOT NULL
 );

@@ -16,8 +16,11 @@ import (
 
 const (
 	patience   = 5 * time.Second  // how long an Update queues, and then how long it retries
-	settleTime = 2 * time.Second  // for finding out whether a save landed
 	effectTime = 10 * time.Second // for one effect
+
+	// How long it may take to find out whether a save landed.
+	settleTime = 2 * time.Second        // where the caller has hung up
+	graceTime  = 200 * time.Millisecond // where the caller's time is over
 )
 
 // Update loads the account, runs change and saves the result with
@@ -161,20 +164,21 @@ const (
 
 // save applies c and finds out what became of it. A store's client may send a
 // change twice, and a store may land one and answer an error: so a conflict can
-// be with oneself, and an error can be a success.
+// be with oneself, and an error can be a success. A store that is away is waited
+// for, until the caller's context ends.
 func (v *Vault) save(ctx context.Context, c store.Change) (outcome, store.Record, error) {
 	var none store.Record
 	if err := ctx.Err(); err != nil {
 		return failed, none, fmt.Errorf("vault: %w", err) // nothing was sent
 	}
 	err := v.store.Apply(ctx, c)
-	first := err
 	if err == nil {
 		return landed, none, nil
 	}
-	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	own, cancel := settling(ctx)
 	defer cancel()
-	for wait := 5 * time.Millisecond; ; wait *= 8 {
+	first := err
+	for tries, wait := 1, 5*time.Millisecond; ; tries, wait = tries+1, min(8*wait, 320*time.Millisecond) {
 		switch {
 		case err == nil:
 			return landed, none, nil
@@ -182,24 +186,41 @@ func (v *Vault) save(ctx context.Context, c store.Change) (outcome, store.Record
 			return failed, none, fmt.Errorf("vault: save: %w", err)
 		case errors.Is(err, store.ErrKeyTaken):
 			return keyTaken, none, nil
-		case errors.Is(err, store.ErrConflict):
-			return v.settle(own, c, first)
-		case wait > 400*time.Millisecond || sleep(own, wait) != nil:
-			return v.settle(own, c, first)
+		case errors.Is(err, store.ErrConflict), tries > 3:
+			if rec, err := v.load(own, c.UserID); err == nil {
+				return v.settle(c, rec, first)
+			}
+		}
+		if sleep(own, wait) != nil {
+			return unknown(first)
 		}
 		err = v.store.Apply(own, c)
 	}
 }
 
+// settling returns a context of our own for finding out whether a save landed: to
+// the end of the caller's, and a moment longer where that has come.
+func settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	now := time.Now()
+	until := now.Add(patience)
+	if ctx.Err() != nil {
+		until = now.Add(settleTime) // the caller hung up
+	}
+	if end, ok := ctx.Deadline(); ok && end.Before(until) {
+		until = end
+	}
+	if soon := now.Add(graceTime); until.Before(soon) {
+		until = soon
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), until)
+}
+
+func unknown(err error) (outcome, store.Record, error) {
+	return failed, store.Record{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+}
+
 // settle looks for c in the record that is there now.
-func (v *Vault) settle(ctx context.Context, c store.Change, first error) (outcome, store.Record, error) {
-	unknown := func(err error) (outcome, store.Record, error) {
-		return failed, store.Record{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	}
-	rec, err := v.load(ctx, c.UserID)
-	if err != nil {
-		return unknown(err)
-	}
+func (v *Vault) settle(c store.Change, rec store.Record, first error) (outcome, store.Record, error) {
 	if rec.Version == c.New {
 		return landed, rec, nil
 	}

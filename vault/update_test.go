@@ -266,6 +266,83 @@ func TestSaveKnowsItself(t *testing.T) {
 	}
 }
 
+// A store that is away is waited for to the end of the caller's context, and not
+// much longer, so that the answer is what really happened.
+func TestSaveWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		away   time.Duration // the store, from the save on, which lands
+		limit  time.Duration // of the context; 0: none
+		hangUp bool
+		hangs  bool // calls end with their context only
+		want   error
+		within time.Duration
+	}{
+		{"back in time", 3 * time.Second, 10 * time.Second, false, false, nil, 4 * time.Second},
+		{"back in time, and hangs", 3 * time.Second, 10 * time.Second, false, true, nil, 10200 * time.Millisecond},
+		{"back in time, without a limit", 3 * time.Second, 0, false, false, nil, 4 * time.Second},
+		{"away for long", time.Hour, 0, false, false, vault.ErrOutcomeUnknown, 5 * time.Second},
+		{"away until after the end", 3 * time.Second, time.Second, false, false, vault.ErrOutcomeUnknown, time.Second},
+		{"hangs until after the end", 3 * time.Second, time.Second, false, true, vault.ErrOutcomeUnknown, 1200 * time.Millisecond},
+		{"back, after the caller hung up", time.Second, 0, true, false, nil, 2 * time.Second},
+		{"away, and the caller hung up", time.Hour, 0, true, false, vault.ErrOutcomeUnknown, 2 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				enroll(t, b.Vault, "u")
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if test.limit > 0 {
+					ctx, cancel = context.WithTimeout(ctx, test.limit)
+					defer cancel()
+				}
+				began := time.Now()
+				down := func(ctx context.Context) error {
+					if time.Since(began) >= test.away {
+						return nil
+					}
+					if test.hangs {
+						<-ctx.Done()
+					}
+					return store.ErrUnavailable
+				}
+				b.store.reset()
+				b.store.onLoad = func(ctx context.Context, _ int64, userID string) (store.Record, error) {
+					if err := down(ctx); err != nil {
+						return store.Record{}, err
+					}
+					return b.store.Store.Load(ctx, userID)
+				}
+				b.store.onApply = func(ctx context.Context, n int64, c store.Change) error {
+					if n == 1 {
+						must(t, b.store.Store.Apply(ctx, c))
+						if test.hangUp {
+							cancel()
+						}
+						return errors.Join(down(ctx), store.ErrUnavailable)
+					}
+					if err := down(ctx); err != nil {
+						return err
+					}
+					return b.store.Store.Apply(ctx, c)
+				}
+				_, err := vault.Update(ctx, b.Vault, "u", func(a *vault.Account) (struct{}, error) {
+					return struct{}{}, name("changed")(a)
+				})
+				if took := time.Since(began); took > test.within {
+					t.Errorf("took %v, want %v at most", took, test.within)
+				}
+				if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+					t.Errorf("got %v, want %v", err, test.want)
+				}
+			})
+		})
+	}
+}
+
 type applier = func(ctx context.Context, n int64, c store.Change) error
 
 // overtake saves something else on top of what is there, by another vault.

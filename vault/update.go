@@ -19,8 +19,9 @@ const (
 	effectTime = 10 * time.Second // for one effect
 
 	// How long it may take to find out whether a save landed.
-	settleTime = 2 * time.Second        // where the caller has hung up
-	graceTime  = 200 * time.Millisecond // where the caller's time is over
+	settleTime  = 2 * time.Second        // where the caller has hung up
+	graceTime   = 200 * time.Millisecond // where the caller's time is over
+	longestWait = time.Minute            // where the caller has more time than that
 )
 
 // Update loads the account, runs change and saves the result with
@@ -201,18 +202,14 @@ func (v *Vault) save(ctx context.Context, c store.Change) (outcome, store.Record
 // settling returns a context of our own for finding out whether a save landed: to
 // the end of the caller's, and a moment longer where that has come.
 func settling(ctx context.Context) (context.Context, context.CancelFunc) {
-	now := time.Now()
-	until := now.Add(patience)
+	wait := patience // where the caller names no end
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(time.Until(end), longestWait)
+	}
 	if ctx.Err() != nil {
-		until = now.Add(settleTime) // the caller hung up
+		wait = min(wait, settleTime)
 	}
-	if end, ok := ctx.Deadline(); ok && end.Before(until) {
-		until = end
-	}
-	if soon := now.Add(graceTime); until.Before(soon) {
-		until = soon
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), until)
+	return context.WithTimeout(context.WithoutCancel(ctx), max(wait, graceTime))
 }
 
 func unknown(err error) (outcome, store.Record, error) {

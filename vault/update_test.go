@@ -280,6 +280,7 @@ func TestSaveWaitsForTheStore(t *testing.T) {
 		within time.Duration
 	}{
 		{"back in time", 3 * time.Second, 10 * time.Second, false, false, nil, 4 * time.Second},
+		{"back in time, after more than five seconds", 7 * time.Second, 10 * time.Second, false, false, nil, 8 * time.Second},
 		{"back in time, and hangs", 3 * time.Second, 10 * time.Second, false, true, nil, 10200 * time.Millisecond},
 		{"back in time, without a limit", 3 * time.Second, 0, false, false, nil, 4 * time.Second},
 		{"away for long", time.Hour, 0, false, false, vault.ErrOutcomeUnknown, 5 * time.Second},

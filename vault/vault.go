@@ -35,7 +35,7 @@ type Options struct {
 
 	// Cache is how many bytes of memory may be taken by what was seen last: half
 	// by sealed records, which save the first try of an Update its read, half by
-	// derived keys. 0: 16 MiB, good for some 3500 typical users at a time;
+	// derived keys. 0: 16 MiB, good for some 3800 typical users at a time;
 	// negative: none. A decision never rests on a cached record alone.
 	Cache int
 }

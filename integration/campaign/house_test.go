@@ -19,7 +19,6 @@ import (
 	"github.com/seed-f4994bf1/mfa/mail"
 	"github.com/seed-f4994bf1/mfa/mfatest"
 	"github.com/seed-f4994bf1/mfa/store"
-	"github.com/seed-f4994bf1/mfa/store/memstore"
 	"github.com/seed-f4994bf1/mfa/totp"
 	"github.com/seed-f4994bf1/mfa/vault"
 	"github.com/seed-f4994bf1/mfa/webauthn"
@@ -125,8 +124,6 @@ func onStores(t *testing.T, places []place, test func(t *testing.T, h *house)) {
 		t.Run(p.name, func(t *testing.T) { test(t, houseOn(t, p.kind)) })
 	}
 }
-
-var _ store.Lister = (*memstore.Store)(nil)
 
 // openAt opens the store at url, as one more process would.
 func openAt(t testing.TB, url string) *servers.Store {

@@ -20,7 +20,7 @@ import (
 
 const (
 	crowdOf  = 64
-	patience = 5*time.Second + 3*time.Second // what an update may take, and a slow machine
+	patience = 5*time.Second + 15*time.Second // what an update may take, and a slow machine
 )
 
 // addOne counts in a factor of its own, so that a lost update shows.

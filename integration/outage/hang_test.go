@@ -13,7 +13,7 @@ import (
 	"github.com/seed-f4994bf1/mfa/integration/servers"
 )
 
-const late = 300 * time.Millisecond // behind its context, 9 of 10 requests have ended
+const late = 2 * time.Second // behind its context, on a slow machine too, 9 of 10 requests have ended
 
 func TestHang(t *testing.T) {
 	on(t, single, func(t *testing.T, k servers.Kind) {

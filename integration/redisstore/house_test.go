@@ -1,6 +1,6 @@
-// Package redisstore tests the Redis store on real servers, on a cluster and in
-// one process. This file: how stores are opened, and what lies below them.
 package redisstore
+
+// How stores are opened, and what lies below them.
 
 import (
 	"context"

@@ -1,17 +1,14 @@
-// What a test may do to a server of its own.
 package servers
+
+// What a test may do to a server of its own.
 
 import (
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/alicebob/miniredis/v2"
-	"github.com/alicebob/miniredis/v2/server"
 )
 
 // spoil begins something that others would notice, and returns what ends it.
@@ -62,16 +59,11 @@ func (s *Server) kill(t testing.TB, i int) {
 }
 
 // Stop ends the server in good order.
-func (s *Server) Stop(t testing.TB) { t.Helper(); s.stop(t, -1) }
-
-// StopNode stops one node.
-func (s *Server) StopNode(t testing.TB, i int) { t.Helper(); s.stop(t, i) }
-
-func (s *Server) stop(t testing.TB, i int) {
+func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	_, end := s.spoil(t, "Stop")
 	defer end()
-	for _, n := range s.chosen(t, i) {
+	for _, n := range s.chosen(t, -1) {
 		if !n.running() {
 			t.Fatalf("%s does not run\n%s", s.kind, n.said())
 		}
@@ -119,16 +111,11 @@ func (s *Server) restart(t testing.TB, i int) {
 
 // Pause freezes the server as it is, until Resume: connections stay and nothing
 // answers.
-func (s *Server) Pause(t testing.TB) { t.Helper(); s.pause(t, -1) }
-
-// PauseNode freezes one node.
-func (s *Server) PauseNode(t testing.TB, i int) { t.Helper(); s.pause(t, i) }
-
-func (s *Server) pause(t testing.TB, i int) {
+func (s *Server) Pause(t testing.TB) {
 	t.Helper()
 	_, end := s.spoil(t, "Pause")
 	defer end()
-	for _, n := range s.chosen(t, i) {
+	for _, n := range s.chosen(t, -1) {
 		if !n.running() {
 			t.Fatalf("%s does not run\n%s", s.kind, n.said())
 		}
@@ -140,16 +127,11 @@ func (s *Server) pause(t testing.TB, i int) {
 }
 
 // Resume lets what Pause froze go on.
-func (s *Server) Resume(t testing.TB) { t.Helper(); s.resume(t, -1) }
-
-// ResumeNode lets one node go on.
-func (s *Server) ResumeNode(t testing.TB, i int) { t.Helper(); s.resume(t, i) }
-
-func (s *Server) resume(t testing.TB, i int) {
+func (s *Server) Resume(t testing.TB) {
 	t.Helper()
 	_, end := s.spoil(t, "Resume")
 	defer end()
-	for _, n := range s.chosen(t, i) {
+	for _, n := range s.chosen(t, -1) {
 		if n.running() {
 			n.resume()
 		}
@@ -240,70 +222,4 @@ func fill(name string) error {
 		}
 	}
 	return nil
-}
-
-func newMini() (*mini, error) {
-	port, err := newPort()
-	if err != nil {
-		return nil, err
-	}
-	m := &mini{Miniredis: miniredis.NewMiniRedis(), addr: loopback(port)}
-	return m, m.start()
-}
-
-// start starts it at its address, with the data that it has.
-func (m *mini) start() error {
-	if m.Server() != nil {
-		return nil
-	}
-	if err := m.StartAddr(m.addr); err != nil {
-		return err
-	}
-	m.Server().SetPreHook(m.before)
-	return nil
-}
-
-// before is asked before each command: it waits while the server is frozen, and
-// answers in its place what is refused.
-func (m *mini) before(c *server.Peer, cmd string, _ ...string) bool {
-	m.mu.Lock()
-	frozen := m.frozen
-	m.mu.Unlock()
-	if frozen != nil {
-		<-frozen
-	}
-	m.mu.Lock()
-	refusal := m.refusal
-	m.mu.Unlock()
-	if refusal == "" || strings.Contains(" PING HELLO CLIENT SELECT QUIT SCRIPT ", " "+cmd+" ") || m.IsReadOnlyCommand(cmd) {
-		return false
-	}
-	c.WriteError(refusal)
-	return true
-}
-
-func (m *mini) pause() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.frozen == nil {
-		m.frozen = make(chan struct{})
-	}
-}
-
-func (m *mini) resume() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.frozen != nil {
-		close(m.frozen)
-		m.frozen = nil
-	}
-}
-
-func (m *mini) refuse(on bool, refusal string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.refusal = ""
-	if on {
-		m.refusal = refusal
-	}
 }

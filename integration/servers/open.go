@@ -1,5 +1,6 @@
-// Opening stores by URL, as a program would that has nothing but the URL.
 package servers
+
+// Opening stores by URL, as a program would that has nothing but the URL.
 
 import (
 	"context"

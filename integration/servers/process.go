@@ -1,5 +1,6 @@
-// Processes: how they start, say something, and end.
 package servers
+
+// Processes: how they start, say something, and end.
 
 import (
 	"bytes"

@@ -1,5 +1,6 @@
-// A proxy before a server, which counts, delays and cuts.
 package servers
+
+// A proxy before a server, which counts, delays and cuts.
 
 import (
 	"net"

@@ -1,5 +1,6 @@
-// The servers: which there are, how they start, and how they end.
 package servers
+
+// The servers: which there are, how they start, and how they end.
 
 import (
 	"context"
@@ -16,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9/logging"
 )
 
@@ -215,8 +215,7 @@ func start(k Kind, opts []Option, proxy func(string) *Proxy) (*Server, error) {
 		}
 	}
 	switch k {
-	case SQLite:
-		s.engine = nil
+	case SQLite: // files alone, and no engine
 	case PostgreSQL:
 		s.engine = postgres{}
 	case MariaDB:
@@ -498,12 +497,3 @@ func (s *Server) newNode(data string) (*node, error) {
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// A mini is a Redis in this process.
-type mini struct {
-	*miniredis.Miniredis
-	addr    string
-	mu      sync.Mutex
-	frozen  chan struct{} // not nil: commands wait until it is closed
-	refusal string        // not empty: what writes are told
-}

@@ -186,7 +186,7 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// One node of three goes: its users have no answer, the others have.
+// One node of three goes: its users have no answer until it is back.
 func TestOneNode(t *testing.T) {
 	t.Parallel()
 	server := New(t, RedisCluster)

@@ -1,6 +1,6 @@
-// Package sqlstore tests the SQL store on real databases. This file: how they
-// are opened, and the conformance suite.
 package sqlstore
+
+// SQLite: how it is opened, and the conformance suite.
 
 import (
 	"database/sql"

@@ -1,3 +1,5 @@
+package redisstore
+
 // Unique keys, each in a slot of its own, so that no step sees both a key and
 // the record that it goes with. A claim therefore happens in three:
 //
@@ -12,7 +14,6 @@
 // the hold is nobody's, and the next one takes it over. So a writer who is killed
 // between hold and save blocks a key for no longer than an attempt lives, and one
 // who comes back later cannot save.
-package redisstore
 
 import (
 	"context"

@@ -77,7 +77,7 @@
 // a record, nor move one to another user, but can delete it or put an older one
 // back. Give the store's prefix to the application's user alone (an ACL of
 // ~mfa:* and its commands: GET, SETNX, EVAL, EVALSHA, ZRANGEBYLEX and what scripts
-// call; CONFIG and INFO for Risks).
+// call; CLUSTER SLOTS for a cluster; CONFIG GET and INFO for Risks).
 //
 // # Concurrency
 //

@@ -1,5 +1,6 @@
-// Listing users, for key rotation and administration.
 package redisstore
+
+// Listing users, for key rotation and administration.
 
 import (
 	"context"

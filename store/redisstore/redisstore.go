@@ -1,5 +1,6 @@
-// The store: one script per save, and its answer decides.
 package redisstore
+
+// The store: one script per save, and its answer decides.
 
 import (
 	"context"
@@ -106,7 +107,6 @@ func bucketOf(userID string) int {
 // The keys of one user, which lie in one slot. What stands in braces is all that
 // a cluster looks at.
 type user struct {
-	id       string
 	record   string // version, data
 	claims   string // a hash: unique key -> the attempt that claimed it
 	attempt  string // the attempt to claim that is under way; expires
@@ -117,7 +117,6 @@ func (s *Store) user(id string) user {
 	bucket := s.bucket(bucketOf(id))
 	encoded := base64.RawURLEncoding.EncodeToString([]byte(id))
 	return user{
-		id:     id,
 		record: bucket + "r:" + encoded, claims: bucket + "k:" + encoded, attempt: bucket + "a:" + encoded, siblings: bucket + "u",
 	}
 }

@@ -57,7 +57,7 @@ func TestNames(t *testing.T) {
 	t.Parallel()
 	s := &Store{prefix: "mfa:"}
 	got := s.user("ada")
-	want := user{id: "ada", record: "mfa:{1ee}r:YWRh", claims: "mfa:{1ee}k:YWRh", attempt: "mfa:{1ee}a:YWRh", siblings: "mfa:{1ee}u"}
+	want := user{record: "mfa:{1ee}r:YWRh", claims: "mfa:{1ee}k:YWRh", attempt: "mfa:{1ee}a:YWRh", siblings: "mfa:{1ee}u"}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

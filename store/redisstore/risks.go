@@ -1,5 +1,6 @@
-// What the servers' settings could do to records.
 package redisstore
+
+// What the servers' settings could do to records.
 
 import (
 	"context"
@@ -24,8 +25,9 @@ func (r Risk) String() string {
 }
 
 // Risks asks every primary for its settings and returns those that can lose
-// records, none if all is as the package documentation advises. An application
-// calls it when it starts, and warns. [store.ErrUnavailable] if a server does not
+// records, none if all is as the package documentation advises and there are no
+// replicas: a primary that has some is always named. An application calls it when
+// it starts, and warns. [store.ErrUnavailable] if a server does not
 // tell, as those of some providers do not.
 func (s *Store) Risks(ctx context.Context) ([]Risk, error) {
 	if err := ctx.Err(); err != nil {

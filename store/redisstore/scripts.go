@@ -1,6 +1,7 @@
+package redisstore
+
 // The scripts. Each runs on one server as one step and touches one slot; each
 // may run twice, for the client sends again what was not answered.
-package redisstore
 
 import "github.com/redis/go-redis/v9"
 

@@ -1,5 +1,6 @@
-// Dialects: what a database has to be asked, each in a file of its own.
 package sqlstore
+
+// Dialects: what a database has to be asked, each in a file of its own.
 
 import (
 	"database/sql"

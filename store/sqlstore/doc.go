@@ -79,15 +79,18 @@
 // MySQL 8.0 or later or MariaDB 10.6 or later, with github.com/go-sql-driver/mysql.
 // We test with MariaDB. The tables are InnoDB.
 //
-//		db, err := sql.Open("mysql", "mfa@tcp(db.internal:3306)/acme?timeout=5s&readTimeout=5s&writeTimeout=5s")
+//	db, err := sql.Open("mysql", "mfa@tcp(db.internal:3306)/acme?timeout=5s&readTimeout=5s&writeTimeout=5s")
 //
-//	  - innodb_flush_log_at_trx_commit=1 and sync_binlog=1, the defaults of MySQL: with
-//	    less, a crash forgets what was acknowledged.
-//	  - autocommit is on, the default. No option of the driver makes a difference to
-//	    the answers, clientFoundRows included.
-//	  - In a cluster where every node takes writes (Galera, Group Replication), reads
-//	    must see what another node acknowledged: wsrep_sync_wait=1, or
-//	    group_replication_consistency=BEFORE; or one node for the store.
+// The server's settings matter, the driver's make no difference to the answers,
+// clientFoundRows included:
+//
+//   - innodb_flush_log_at_trx_commit=1, the default, and with a binary log
+//     sync_binlog=1, which is the default of MySQL and not of MariaDB: with less, a
+//     crash forgets what was acknowledged.
+//   - autocommit is on, the default.
+//   - In a cluster where every node takes writes (Galera, Group Replication), reads
+//     must see what another node acknowledged: wsrep_sync_wait=1, or
+//     group_replication_consistency=BEFORE; or one node for the store.
 //
 // # What is stored
 //

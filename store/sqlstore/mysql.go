@@ -1,5 +1,6 @@
-// What MySQL and MariaDB are asked.
 package sqlstore
+
+// What MySQL and MariaDB are asked.
 
 // mySQL returns the statements of MySQL and MariaDB.
 //

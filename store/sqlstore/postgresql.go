@@ -1,5 +1,6 @@
-// What PostgreSQL is asked.
 package sqlstore
+
+// What PostgreSQL is asked.
 
 import "database/sql"
 

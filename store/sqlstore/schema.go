@@ -1,5 +1,6 @@
-// The schema: what Open, Migrate and Schema do with the tables.
 package sqlstore
+
+// The schema: what Open, Migrate and Schema do with the tables.
 
 import (
 	"context"

@@ -1,5 +1,6 @@
-// What SQLite is asked.
 package sqlstore
+
+// What SQLite is asked.
 
 // sqlite returns the statements of SQLite.
 //

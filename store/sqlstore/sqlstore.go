@@ -1,5 +1,6 @@
-// The store: one conditional statement per change, and its affected rows.
 package sqlstore
+
+// The store: one conditional statement per change, and its affected rows.
 
 import (
 	"cmp"

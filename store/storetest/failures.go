@@ -1,5 +1,6 @@
-// Checks of failures: they are no answers, are whole, and tell nobody's secrets.
 package storetest
+
+// Checks of failures: they are no answers, are whole, and tell nobody's secrets.
 
 import (
 	"context"

@@ -1,6 +1,7 @@
+package storetest
+
 // Checks of unique keys: who owns what, and that a change is one step with the
 // record.
-package storetest
 
 import (
 	"strings"

@@ -1,5 +1,6 @@
-// What the checks are written with.
 package storetest
+
+// What the checks are written with.
 
 import (
 	"bytes"

@@ -1,5 +1,6 @@
-// Checks of listing, for stores that can.
 package storetest
+
+// Checks of listing, for stores that can.
 
 import (
 	"fmt"

@@ -1,5 +1,6 @@
-// Checks of many writers and readers at once, in one process and as two.
 package storetest
+
+// Checks of many writers and readers at once, in one process and as two.
 
 import (
 	"fmt"

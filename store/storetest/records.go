@@ -1,6 +1,7 @@
+package storetest
+
 // Checks of one record at a time: create, swap, delete, and what is compared
 // and kept byte for byte.
-package storetest
 
 import (
 	"bytes"

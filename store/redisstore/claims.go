@@ -33,13 +33,13 @@ const (
 	attemptSize = 2*nameSize + 16 // with the server's time in microseconds behind it
 	tidyTime    = 1 * time.Second // for taking back what was held
 	takeovers   = 8               // tries to hold a key that others let go of and hold
-	attempts    = 5               // of one change, where others of the same user end them
+	restarts    = 5               // of one change, where others of the same user end them
 )
 
 // applyClaims applies a change that claims keys.
 func (s *Store) applyClaims(ctx context.Context, c store.Change) error {
 	var err error
-	for again, tries := true, 0; again && tries < attempts; tries++ {
+	for again, tries := true, 0; again && tries < restarts; tries++ {
 		again, err = s.attempt(ctx, c)
 	}
 	return err

@@ -25,7 +25,9 @@ var (
 	// It is an answer, not a failure.
 	ErrNotFound = errors.New("store: not found")
 
-	// ErrConflict: the record was not at Change.Old. Nothing was changed.
+	// ErrConflict: the record was not at Change.Old, or another change of the
+	// same user was under way that kept this one from happening. Nothing was
+	// changed.
 	ErrConflict = errors.New("store: conflict")
 
 	// ErrKeyTaken: another user owns a key that the change claims. Nothing was

@@ -34,6 +34,9 @@ const (
 // to the world but through AfterSave. Updates of one user queue: change must
 // not call Update for the same one.
 //
+// Give ctx an end: where a store hangs, so does everybody who queues for the
+// same user, for five seconds each.
+//
 // With an error the result is the zero T, except with an *EffectError alone:
 // then the change was saved, and what it returned stands.
 func Update[T any](ctx context.Context, v *Vault, userID string, change func(*Account) (T, error)) (T, error) {
@@ -178,7 +181,7 @@ func (v *Vault) save(ctx context.Context, c store.Change) (outcome, store.Record
 	}
 	own, cancel := settling(ctx)
 	defer cancel()
-	first := err
+	first, hungUp := err, ctx.Err() != nil
 	for tries, wait := 1, 5*time.Millisecond; ; tries, wait = tries+1, min(8*wait, 320*time.Millisecond) {
 		switch {
 		case err == nil:
@@ -194,6 +197,11 @@ func (v *Vault) save(ctx context.Context, c store.Change) (outcome, store.Record
 		}
 		if sleep(own, wait) != nil {
 			return unknown(first)
+		}
+		if !hungUp && ctx.Err() != nil { // in the meantime
+			hungUp = true
+			own, cancel = context.WithTimeout(own, settleTime)
+			defer cancel()
 		}
 		err = v.store.Apply(own, c)
 	}

@@ -223,7 +223,8 @@ func (v *Vault) View(ctx context.Context, userID string) (*Summary, error) {
 }
 
 // Delete removes all that is kept of the user, at once and for good. Deleting
-// nobody is no error.
+// nobody is no error. A first enrolment whose save is under way elsewhere may land
+// behind it: disable the user before.
 func (v *Vault) Delete(ctx context.Context, userID string) error {
 	if err := store.CheckUserID(userID); err != nil {
 		return err

@@ -32,17 +32,21 @@ const (
 	nameSize    = 12              // random bytes of an attempt, written as hex
 	attemptSize = 2*nameSize + 16 // with the server's time in microseconds behind it
 	tidyTime    = 1 * time.Second // for taking back what was held
+	tidyGrace   = tidyTime / 5    // the same, where the caller's time is over
 	takeovers   = 8               // tries to hold a key that others let go of and hold
 	restarts    = 5               // of one change, where others of the same user end them
 )
 
-// applyClaims applies a change that claims keys.
+// applyClaims applies a change that claims keys. Where other changes of the same
+// user keep ending its attempts, it conflicts with them: what was ended saves
+// nothing, and who is told of a conflict comes back after a pause.
 func (s *Store) applyClaims(ctx context.Context, c store.Change) error {
-	var err error
-	for again, tries := true, 0; again && tries < restarts; tries++ {
-		again, err = s.attempt(ctx, c)
+	for range restarts {
+		if again, err := s.attempt(ctx, c); !again {
+			return err
+		}
 	}
-	return err
+	return store.ErrConflict
 }
 
 // attempt goes through the three steps once. again: another change of this user
@@ -190,7 +194,7 @@ func (s *Store) save(ctx context.Context, c store.Change, attempt string, claime
 // retreat takes back an attempt that has no save, and what it holds. If it
 // fails, the attempt ends by itself.
 func (s *Store) retreat(ctx context.Context, userID, attempt string, held []string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	ctx, cancel := tidying(ctx)
 	defer cancel()
 	if s.drop(ctx, s.user(userID).attempt, attempt) != nil {
 		return
@@ -208,13 +212,26 @@ func (s *Store) free(ctx context.Context, userID string, keys, held []string) {
 	if len(held) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	ctx, cancel := tidying(ctx)
 	defer cancel()
 	for i, attempt := range held {
 		if attempt != "" && s.drop(ctx, s.claim(keys[i]), attempt+userID) != nil {
 			return
 		}
 	}
+}
+
+// tidying returns a context for what comes behind the decision: to the end of the
+// caller's, and a moment longer where that has come.
+func tidying(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait := tidyTime
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end))
+	}
+	if ctx.Err() != nil {
+		wait = 0
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), max(wait, tidyGrace))
 }
 
 func (s *Store) drop(ctx context.Context, key, value string) error {

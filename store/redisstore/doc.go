@@ -34,13 +34,17 @@
 //
 // Reads go to primaries alone. [Open] refuses a cluster client that reads from
 // replicas, and a [redis.Ring], which answers from another server when the right one
-// is away. A client of Sentinel with ReplicaOnly looks like any other: do
-// not give one.
+// is away, and a client with a cache of its own. A client of Sentinel with
+// ReplicaOnly, a wrapper and a hook look like any other: give none that answers
+// from a replica or from memory. A primary that the others do not see any more
+// goes on answering until it notices; min-replicas-to-write shortens that.
 //
 // # The client
 //
 // Without ContextTimeoutEnabled a call does not end with its context but with the
-// client's own timeouts, after its own retries. A command that was sent again is
+// client's own timeouts, after its own retries. It makes the client follow
+// deadlines; a call whose context is cancelled before its deadline, or has none,
+// ends after ReadTimeout. A command that was sent again is
 // recognised: the vault finds its own save. Give the store a pool of its own, or
 // one that is large enough: a call waits for a connection for PoolTimeout.
 //
@@ -67,7 +71,8 @@
 // takes three steps, because a key lies in another slot than its user; file
 // claims.go tells how they cannot come apart. In short: a key belongs to who
 // lists it, and to list it takes an attempt that is still alive. A program that
-// is killed in the middle blocks the key for half a minute at most. Somebody else
+// is killed in the middle blocks the key for half a minute at most, by the
+// server's clock. Somebody else
 // who claims it at the same moment is told that it is taken; [Store.Owner] names
 // owners alone.
 //
@@ -77,7 +82,7 @@
 // a record, nor move one to another user, but can delete it or put an older one
 // back. Give the store's prefix to the application's user alone (an ACL of
 // ~mfa:* and its commands: GET, SETNX, EVAL, EVALSHA, ZRANGEBYLEX and what scripts
-// call; CLUSTER SLOTS for a cluster; CONFIG GET and INFO for Risks).
+// call; CLUSTER SLOTS and ASKING for a cluster; CONFIG GET and INFO for Risks).
 //
 // # Concurrency
 //

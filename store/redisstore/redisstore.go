@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -74,6 +75,10 @@ func Open(ctx context.Context, client redis.UniversalClient, opts *Options) (*St
 		return nil, fmt.Errorf("%w: no client", store.ErrArgument)
 	case *redis.Ring:
 		return nil, fmt.Errorf("%w: a ring forgets records while a server is away", store.ErrArgument)
+	case *redis.Client:
+		if o := c.Options(); o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
+			return nil, fmt.Errorf("%w: the client answers from a cache", store.ErrArgument)
+		}
 	case *redis.ClusterClient:
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return nil, fmt.Errorf("%w: the client reads from replicas", store.ErrArgument)
@@ -83,10 +88,14 @@ func Open(ctx context.Context, client redis.UniversalClient, opts *Options) (*St
 	if err := ctx.Err(); err != nil {
 		return nil, failed(ctx, "open", err)
 	}
-	if err := client.SetNX(ctx, prefix+"layout", layout, 0).Err(); err != nil {
-		return nil, failed(ctx, "open", err)
+	found, err := client.Get(ctx, prefix+"layout").Result()
+	if errors.Is(err, redis.Nil) { // only then: a full server takes no writes, and can be read
+		if err := client.SetNX(ctx, prefix+"layout", layout, 0).Err(); err != nil {
+			return nil, failed(ctx, "open", err)
+		}
+		found, err = client.Get(ctx, prefix+"layout").Result()
 	}
-	switch found, err := client.Get(ctx, prefix+"layout").Result(); {
+	switch {
 	case err != nil:
 		return nil, failed(ctx, "open", err)
 	case found != layout:
@@ -221,8 +230,22 @@ func absent(ctx context.Context, what string, err error) error {
 // failed wraps an error of the client with ErrUnavailable, and with the
 // context's error where the client tells its end in words of its own.
 func failed(ctx context.Context, what string, err error) error {
+	if answer, ok := errors.AsType[redis.Error](err); ok {
+		err = refusal{answer}
+	}
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		return fmt.Errorf("%w: %s: %w: %w", store.ErrUnavailable, what, ended, err)
 	}
 	return fmt.Errorf("%w: %s: %w", store.ErrUnavailable, what, err)
 }
+
+// A refusal is an error that a server answered. It tells its code alone: a server
+// that does not know a command repeats the arguments, a user ID among them.
+type refusal struct{ answer redis.Error }
+
+func (r refusal) Error() string {
+	code, _, _ := strings.Cut(r.answer.Error(), " ")
+	return "the server answered " + code
+}
+
+func (r refusal) Unwrap() error { return r.answer }

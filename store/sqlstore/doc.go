@@ -8,8 +8,11 @@
 //	st, err := sqlstore.Open(ctx, db, sqlstore.PostgreSQL, nil)
 //
 // Open creates the tables or upgrades them, also when several processes start at
-// once. Where a program may not do so, run [Migrate] or the text of [Schema]
-// beforehand, and set Options.NoMigrate.
+// once. In earnest run [Migrate] or the text of [Schema] when you deploy, and set
+// Options.NoMigrate: a program that is led to another database or schema, or has
+// lost its grant on it (PostgreSQL then passes over the schema), fails with
+// [store.ErrSchema] instead of making empty tables, in which nobody has set up
+// anything.
 //
 // # The pool
 //
@@ -72,7 +75,9 @@
 //     that came second fails instead of conflicting. Nothing passes twice then,
 //     but under contention the vault cannot always tell what became of it.
 //   - Behind a pooler that hands out a connection for each transaction and keeps no
-//     prepared statements, set Options.Unprepared.
+//     prepared statements, set Options.Unprepared, and with pgx also
+//     default_query_exec_mode=exec in the URL: by itself it prepares what it is
+//     given.
 //
 // # MySQL and MariaDB
 //
@@ -87,7 +92,12 @@
 //   - innodb_flush_log_at_trx_commit=1, the default, and with a binary log
 //     sync_binlog=1, which is the default of MySQL and not of MariaDB: with less, a
 //     crash forgets what was acknowledged.
-//   - autocommit is on, the default.
+//   - autocommit is on, the default, and the isolation READ COMMITTED or above.
+//   - readTimeout and writeTimeout, as in the line above: the driver ends a
+//     transaction without regard to a context, so a change with keys can take that
+//     long behind its own.
+//   - max_prepared_stmt_count stays above eight statements for each connection of
+//     all processes together; or set Options.Unprepared.
 //   - In a cluster where every node takes writes (Galera, Group Replication), reads
 //     must see what another node acknowledged: wsrep_sync_wait=1, or
 //     group_replication_consistency=BEFORE; or one node for the store.

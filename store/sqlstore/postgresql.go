@@ -25,8 +25,9 @@ func postgreSQL(record, claim, schema string) *texts {
 		// what that one did.
 		isolation: sql.LevelReadCommitted,
 
-		tables: `SELECT count(*) FILTER (WHERE name = '` + schema + `'), count(*)` +
-			` FROM unnest(ARRAY['` + schema + `', '` + record + `', '` + claim + `']) AS name WHERE to_regclass(name) IS NOT NULL`,
+		// What the search path finds in two schemas is no set of tables.
+		tables: `SELECT count(*) FILTER (WHERE relname = '` + schema + `'), CASE WHEN count(DISTINCT relnamespace) > 1 THEN -1 ELSE count(*) END` +
+			` FROM pg_class WHERE oid IN (to_regclass('` + schema + `'), to_regclass('` + record + `'), to_regclass('` + claim + `'))`,
 		version: `SELECT version FROM ` + schema + ` WHERE id = 1`,
 		// Two processes that create one table at once fail, even with IF NOT
 		// EXISTS: so the lock is none of a table.

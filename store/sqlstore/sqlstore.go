@@ -35,7 +35,8 @@ type Options struct {
 
 	// Unprepared sends the text of a statement with each call, for a pooler
 	// between here and the database that keeps no prepared statements. That is
-	// still one round trip with pgx, and with interpolateParams=true of
+	// still one round trip with default_query_exec_mode=exec of pgx, without which
+	// pgx prepares by itself, and with interpolateParams=true of
 	// go-sql-driver/mysql; otherwise it is two. Zero: statements are prepared
 	// once on each connection.
 	Unprepared bool
@@ -79,8 +80,8 @@ type statement struct {
 //
 // Errors: [store.ErrArgument] for a nil db, an unknown dialect or a bad prefix;
 // [store.ErrSchema] if the tables were made by a newer version, are incomplete,
-// or may not be made; [store.ErrUnavailable] if the database does not answer,
-// after trying for up to a second.
+// or may not be made; [store.ErrUnavailable] if the database fails, after trying
+// again for up to a second. One that hangs is waited for to the end of ctx.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect, opts *Options) (*Store, error) {
 	t, err := textsOf(dialect, opts)
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 	nameSize    = 12              // random bytes of an attempt, written as hex
 	attemptSize = 2*nameSize + 16 // with the server's time in microseconds behind it
 	tidyTime    = 1 * time.Second // for taking back what was held
-	tidyGrace   = tidyTime / 5    // the same, where the caller's time is over
+	tidyGrace   = tidyTime / 5    // the same, where the caller's context has ended
 	takeovers   = 8               // tries to hold a key that others let go of and hold
 	restarts    = 5               // of one change, where others of the same user end them
 )
@@ -221,17 +221,13 @@ func (s *Store) free(ctx context.Context, userID string, keys, held []string) {
 	}
 }
 
-// tidying returns a context for what comes behind the decision: to the end of the
-// caller's, and a moment longer where that has come.
+// tidying returns a context for what comes behind the decision: the caller's, and
+// a moment more where that has ended.
 func tidying(ctx context.Context) (context.Context, context.CancelFunc) {
-	wait := tidyTime
-	if end, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(end))
-	}
 	if ctx.Err() != nil {
-		wait = 0
+		return context.WithTimeout(context.WithoutCancel(ctx), tidyGrace)
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), max(wait, tidyGrace))
+	return context.WithTimeout(ctx, tidyTime)
 }
 
 func (s *Store) drop(ctx context.Context, key, value string) error {

@@ -72,9 +72,8 @@
 // claims.go tells how they cannot come apart. In short: a key belongs to who
 // lists it, and to list it takes an attempt that is still alive. A program that
 // is killed in the middle blocks the key for half a minute at most, by the
-// server's clock. Somebody else
-// who claims it at the same moment is told that it is taken; [Store.Owner] names
-// owners alone.
+// server's clock. Somebody else who claims it at the same moment is told that it
+// is taken; [Store.Owner] names owners alone.
 //
 // # Security
 //

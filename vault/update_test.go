@@ -270,24 +270,31 @@ func TestSaveKnowsItself(t *testing.T) {
 // much longer, so that the answer is what really happened.
 func TestSaveWaitsForTheStore(t *testing.T) {
 	t.Parallel()
+	const (
+		never = -1
+		poll  = 320 * time.Millisecond // the longest pause between two tries
+	)
 	for _, test := range []struct {
 		name   string
 		away   time.Duration // the store, from the save on, which lands
 		limit  time.Duration // of the context; 0: none
-		hangUp bool
-		hangs  bool // calls end with their context only
+		hangUp time.Duration // of the caller, so long after the save landed; or never
+		hangs  bool          // calls end with their context only
 		want   error
 		within time.Duration
 	}{
-		{"back in time", 3 * time.Second, 10 * time.Second, false, false, nil, 4 * time.Second},
-		{"back in time, after more than five seconds", 7 * time.Second, 10 * time.Second, false, false, nil, 8 * time.Second},
-		{"back in time, and hangs", 3 * time.Second, 10 * time.Second, false, true, nil, 10200 * time.Millisecond},
-		{"back in time, without a limit", 3 * time.Second, 0, false, false, nil, 4 * time.Second},
-		{"away for long", time.Hour, 0, false, false, vault.ErrOutcomeUnknown, 5 * time.Second},
-		{"away until after the end", 3 * time.Second, time.Second, false, false, vault.ErrOutcomeUnknown, time.Second},
-		{"hangs until after the end", 3 * time.Second, time.Second, false, true, vault.ErrOutcomeUnknown, 1200 * time.Millisecond},
-		{"back, after the caller hung up", time.Second, 0, true, false, nil, 2 * time.Second},
-		{"away, and the caller hung up", time.Hour, 0, true, false, vault.ErrOutcomeUnknown, 2 * time.Second},
+		{"back in time", 3 * time.Second, 10 * time.Second, never, false, nil, 4 * time.Second},
+		{"back in time, after more than five seconds", 7 * time.Second, 10 * time.Second, never, false, nil, 8 * time.Second},
+		{"back in time, and hangs", 3 * time.Second, 10 * time.Second, never, true, nil, 10200 * time.Millisecond},
+		{"back in time, without a limit", 3 * time.Second, 0, never, false, nil, 4 * time.Second},
+		{"away for long", time.Hour, 0, never, false, vault.ErrOutcomeUnknown, 5 * time.Second},
+		{"away until after the end", 3 * time.Second, time.Second, never, false, vault.ErrOutcomeUnknown, time.Second},
+		{"hangs until after the end", 3 * time.Second, time.Second, never, true, vault.ErrOutcomeUnknown, 1200 * time.Millisecond},
+		{"back, after the caller hung up", time.Second, 0, 0, false, nil, 2 * time.Second},
+		{"away, and the caller hung up", time.Hour, 0, 0, false, vault.ErrOutcomeUnknown, 2 * time.Second},
+		{"away, and the caller hangs up while we wait", time.Hour, 0, time.Second, false, vault.ErrOutcomeUnknown, 3*time.Second + poll},
+		{"away, and the caller hangs up long before the end", time.Hour, 10 * time.Second, time.Second, false, vault.ErrOutcomeUnknown, 3*time.Second + poll},
+		{"back, after the caller hung up while we waited", 2 * time.Second, 10 * time.Second, time.Second, false, nil, 2*time.Second + poll},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -320,8 +327,10 @@ func TestSaveWaitsForTheStore(t *testing.T) {
 				b.store.onApply = func(ctx context.Context, n int64, c store.Change) error {
 					if n == 1 {
 						must(t, b.store.Store.Apply(ctx, c))
-						if test.hangUp {
+						if test.hangUp == 0 {
 							cancel()
+						} else if test.hangUp != never {
+							time.AfterFunc(test.hangUp, cancel)
 						}
 						return errors.Join(down(ctx), store.ErrUnavailable)
 					}

@@ -24,6 +24,12 @@ func TestArguments(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
+	caching := func(o redis.Options) redis.UniversalClient {
+		o.Addr = "127.0.0.1:1"
+		c := redis.NewClient(&o)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
 	for name, tt := range map[string]struct {
 		client redis.UniversalClient
 		prefix string
@@ -33,6 +39,8 @@ func TestArguments(t *testing.T) {
 		"reads of replicas":  {cluster(redis.ClusterOptions{ReadOnly: true}), ""},
 		"the nearest":        {cluster(redis.ClusterOptions{RouteByLatency: true}), ""},
 		"any":                {cluster(redis.ClusterOptions{RouteRandomly: true}), ""},
+		"a cache":            {caching(redis.Options{ClientSideCacheConfig: &redis.ClientSideCacheConfig{}}), ""},
+		"the caller's cache": {caching(redis.Options{ClientSideCache: redis.NewLocalCache(redis.CacheConfig{})}), ""},
 		"a brace":            {client, "mfa{"},
 		"a closing brace":    {client, "}"},
 		"a space":            {client, "a b"},

@@ -16,6 +16,17 @@ import (
 	"github.com/seed-f4994bf1/mfa/totp"
 )
 
+// counted returns an instance, and what counts its calls.
+func (h *house) counted(t *testing.T, cache int) (*instance, *counting) {
+	t.Helper()
+	var count *counting
+	h.wrap = func(s store.Store) store.Store {
+		count = &counting{Store: s}
+		return count
+	}
+	return h.instanceOver(t, h.open(t), cache), count
+}
+
 func TestStoreCalls(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -27,12 +38,7 @@ func TestStoreCalls(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			onEachStore(t, func(t *testing.T, h *house) {
-				var count *counting
-				h.wrap = func(s store.Store) store.Store {
-					count = &counting{Store: s}
-					return count
-				}
-				i := h.instanceOver(t, h.open(t), tt.cache)
+				i, count := h.counted(t, tt.cache)
 				p := h.Enroll(i.guard, "ada")
 				count.calls()
 				costs := func(what string, want calls, do func() error, wants error) {
@@ -122,12 +128,7 @@ func TestStoreCallsOfMailedCodes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			onEachStore(t, func(t *testing.T, h *house) {
-				var count *counting
-				h.wrap = func(s store.Store) store.Store {
-					count = &counting{Store: s}
-					return count
-				}
-				i := h.instanceOver(t, h.open(t), tt.cache)
+				i, count := h.counted(t, tt.cache)
 				p := h.Enroll(i.guard, "ada", totp.Kind, emailotp.Kind)
 				ctx, read := t.Context(), calls{loads: 1}
 				costs := func(what string, want calls, do func() error, wants error) {

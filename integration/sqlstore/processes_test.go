@@ -109,16 +109,24 @@ func count(t *testing.T, s store.Store, rounds int) {
 // Three processes race for every version of one record.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
-	const processes = 3
 	file := newFile(t)
 	s := openFile(t, file)
 	if err := s.Apply(t.Context(), store.Change{UserID: "u", New: 1, Data: []byte("0")}); err != nil {
 		t.Fatal(err)
 	}
-	outs := make([]bytes.Buffer, processes)
+	raced(t, rounds, func(i int) *exec.Cmd { return child(t.Context(), "count", file, fmt.Sprint(i)) })
+	counted(t, s, rounds)
+}
+
+const racers = 3 // processes that race
+
+// raced starts the processes, and wants each of their swaps to have one winner.
+func raced(t *testing.T, rounds int, start func(i int) *exec.Cmd) {
+	t.Helper()
+	outs := make([]bytes.Buffer, racers)
 	var wg sync.WaitGroup
 	for i := range outs {
-		cmd := child(t.Context(), "count", file, fmt.Sprint(i))
+		cmd := start(i)
 		cmd.Stdout, cmd.Stderr = &outs[i], &outs[i]
 		wg.Go(func() {
 			if err := cmd.Run(); err != nil {
@@ -135,13 +143,18 @@ func TestProcesses(t *testing.T) {
 			}
 		}
 	}
-	for i := range processes * rounds {
+	for i := range racers * rounds {
 		if n := winners[fmt.Sprint(i+1)]; n != 1 {
 			t.Errorf("%d processes won swap %d, want 1", n, i+1)
 		}
 	}
+}
+
+// counted wants every swap of a race to be in the record.
+func counted(t *testing.T, s store.Store, rounds int) {
+	t.Helper()
 	r, err := s.Load(t.Context(), "u")
-	if want := fmt.Sprint(processes * rounds); err != nil || string(r.Data) != want {
+	if want := fmt.Sprint(racers * rounds); err != nil || string(r.Data) != want {
 		t.Errorf("after the race: %q, %v; want %s", r.Data, err, want)
 	}
 }

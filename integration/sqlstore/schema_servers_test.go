@@ -2,11 +2,11 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -237,36 +237,8 @@ func TestPrefixesOnServers(t *testing.T) {
 func TestProcessesOnServers(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d database) {
-		const processes = 3
 		address := d.url + "&prefix=" + d.prefix
-		outs := make([]bytes.Buffer, processes)
-		var wg sync.WaitGroup
-		for i := range outs {
-			cmd := child(t.Context(), "race", address, fmt.Sprint(i))
-			cmd.Stdout, cmd.Stderr = &outs[i], &outs[i]
-			wg.Go(func() {
-				if err := cmd.Run(); err != nil {
-					t.Errorf("process %d: %v\n%s", i, err, outs[i].String())
-				}
-			})
-		}
-		wg.Wait()
-		winners := make(map[string]int)
-		for i := range outs {
-			for line := range strings.Lines(outs[i].String()) {
-				if n, ok := strings.CutPrefix(line, "won "); ok {
-					winners[strings.TrimSpace(n)]++
-				}
-			}
-		}
-		for i := range processes * racingRounds {
-			if n := winners[fmt.Sprint(i+1)]; n != 1 {
-				t.Errorf("%d processes won swap %d, want 1", n, i+1)
-			}
-		}
-		r, err := d.open(t).Load(t.Context(), "u")
-		if want := fmt.Sprint(processes * racingRounds); err != nil || string(r.Data) != want {
-			t.Errorf("after the race: %q, %v; want %s", r.Data, err, want)
-		}
+		raced(t, racingRounds, func(i int) *exec.Cmd { return child(t.Context(), "race", address, fmt.Sprint(i)) })
+		counted(t, d.open(t), racingRounds)
 	})
 }

@@ -74,7 +74,7 @@ func (s *Store) attempt(ctx context.Context, c store.Change) (again bool, err er
 	}
 	s.retreat(ctx, c.UserID, attempt, held)
 	if out.said == overtaken {
-		return true, failed(ctx, "claim", errOvertaken)
+		return true, nil
 	}
 	return false, store.ErrConflict
 }
@@ -128,7 +128,7 @@ func (s *Store) hold(ctx context.Context, key, userID, attempt string) error {
 		case standing == owned && holder == userID: // by a save since we began
 			return store.ErrConflict
 		case standing == underWay && holder == userID:
-			return failed(ctx, "claim", errOvertaken)
+			return errOvertaken
 		case standing != ended:
 			return store.ErrKeyTaken
 		}

@@ -216,7 +216,7 @@ func (s *Store) swap(ctx context.Context, c store.Change) error {
 
 var (
 	errMalformed = errors.New("a malformed value")
-	errOvertaken = errors.New("another change of this user kept claiming keys")
+	errOvertaken = errors.New("another change of this user began to claim")
 )
 
 // absent makes an error of a read: no value is an answer.
